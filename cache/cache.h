@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache.h: a name goes in, readable objects come out. The local mirror of the registries.
+ *
+ *     registry  a place that lists and serves artifacts (today an OCI image layout in a directory)
+ *     names     what all registries list: (name, tag, digest), a snapshot
+ *     view      one artifact, pinned by digest, as a read-only tree of entries:
+ *                   kernel.conf  README.md  manifest  digest  src/...  images/...
+ *     entry     a file, directory or symbolic link of a view, by index; 0 is the root. Indices of a digest
+ *               never change, not even in another mount, so that node numbers can be computed.
+ *
+ * Threads  the loop's, but for what says otherwise. Functions that take a done callback return at once; the callback
+ *          comes on the loop, exactly once, never before the function has returned. Nothing here waits in the loop;
+ *          the network, the disk and decompression go to curl's sockets and the pool.
+ * Units    bytes, 64-bit; times in seconds since 1970
+ * Errors   -errno and words: -ENOENT no such name, -EILSEQ bytes disagree with their digest, -EBADMSG malformed
+ *          artifact, -EFBIG beyond a limit (FORMATS.md 8), -EHOSTUNREACH the registry cannot answer, -ENOSPC
+ * Trust    every byte that comes out was verified along the chain of SHA-256 digests that begins at the manifest.
+ *          Names of entries are safe as file names: no '/', NUL, "." or "..", at most 255 bytes
+ * Sharing  several processes may use one cache directory at the same time
+ * Source   OCI image-spec (layout, manifest, descriptor); containers/storage's zstd:chunked; FORMATS.md 1, 3, 4, 8
+ */
+#ifndef CACHE_CACHE_H
+#define CACHE_CACHE_H
+
+#include "cache/base/buf.h"
+#include "cache/base/log.h"
+#include "cache/base/loop.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct cache;
+struct names;
+struct view;
+
+#define DIGEST_TEXT_LEN 71 /* "sha256:" and 64 lower-case hexadecimal digits */
+
+struct cache_options {
+	const char *dir;    /* created if missing; objects, trees, packs, catalog.sqlite */
+	struct loop *loop;
+	struct pool *pool;
+};
+
+int cache_open(const struct cache_options *options, struct cache **out, struct why *why);
+/* All views must have been put. Waits for what runs in the pool. */
+void cache_close(struct cache *c);
+
+/* Registries are asked in the order in which they were added. (where) is a path or, later, a URL. An error only
+ * for what can never be a registry; one that cannot answer now is told by cache_status and by what fails. */
+int cache_add_registry(struct cache *c, const char *where, struct why *why);
+/* Appends lines for `status`: one a registry (where, kind, reachable, as of when, names), then the cache (used, objects). */
+void cache_status(struct cache *c, struct buf *out);
+
+/* --- names ------------------------------------------------------------------------------------- */
+
+struct name {
+	const char *name; /* OCI repository name, may hold slashes */
+	const char *tag;
+	const char *registry;
+	char digest[DIGEST_TEXT_LEN + 1]; /* of the manifest or index */
+};
+
+typedef void cache_names_fn(void *arg, int err, const struct why *why, struct names *names);
+/* The present snapshot, refreshed when it is older than a second and something has changed. On success the callback
+ * owns one reference; the same snapshot is given again and again while nothing changes. */
+void cache_names(struct cache *c, cache_names_fn *done, void *arg);
+struct names *names_get(struct names *n);
+void names_put(struct names *n);
+/* Sorted by name, then tag (strcmp); no (name, tag) twice: the first registry that has the name wins. */
+uint32_t names_count(const struct names *n);
+const struct name *names_at(const struct names *n, uint32_t i);
+
+/* --- views ------------------------------------------------------------------------------------- */
+
+typedef void cache_view_fn(void *arg, int err, const struct why *why, struct view *view);
+/* (reference) is a tag or "sha256:...". For a tag the digest that it has at this moment is taken. Fetches metadata only:
+ * manifest, config, README, table of contents. On success the callback owns one reference. */
+void cache_view(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg);
+struct view *view_get(struct view *v);
+void view_put(struct view *v);
+
+const char *view_name(const struct view *v);
+const char *view_tag(const struct view *v);    /* as it was asked for: a tag or a digest */
+const char *view_digest(const struct view *v); /* of the image manifest that the tree shows */
+/* What is here and what there is, bytes of content, for the file `cached`. */
+void view_cached(const struct view *v, uint64_t *here, uint64_t *total);
+
+enum entry_type { ENTRY_DIR, ENTRY_FILE, ENTRY_LINK };
+
+struct entry {
+	enum entry_type type;
+	uint32_t index;       /* its own, but for a hard link the index of the file that it is */
+	uint32_t parent;
+	uint32_t mode;        /* permission bits without write, set-id and sticky bits: 0444, 0555 */
+	uint32_t nlink;       /* hard links counted; 2 + subdirectories for a directory */
+	uint32_t first_child; /* directories: the children's indices are [first_child, first_child + child_count), */
+	uint32_t child_count; /* sorted by name */
+	uint64_t size;        /* files: bytes; links: length of the target */
+	int64_t mtime;
+	const char *name;     /* NUL-terminated, lives as long as the view; "" for the root */
+	const char *target;   /* links only, as written; never followed here */
+};
+
+/* Number of entries; valid indices are below it. */
+uint32_t view_count(const struct view *v);
+/* 0 or -ENOENT for an index that there is not. Memory only. */
+int view_entry(const struct view *v, uint32_t index, struct entry *out);
+/* The child of directory (dir): 0, -ENOENT, -ENOTDIR. Memory only. */
+int view_lookup(const struct view *v, uint32_t dir, const char *name, struct entry *out);
+/* A slash-separated path from the root, symbolic links not followed. */
+int view_path(const struct view *v, const char *path, struct entry *out);
+
+/* Bytes of a file that are here and can be read without waiting: the count (0 at the end; may be short of (len) only at
+ * the end of the file), or -EAGAIN: use view_read. */
+ssize_t view_read_now(struct view *v, uint32_t index, uint64_t off, void *buf, size_t len);
+
+/* (data) is valid during the call only. */
+typedef void view_read_fn(void *arg, int err, const struct why *why, const void *data, size_t len);
+void view_read(struct view *v, uint32_t index, uint64_t off, size_t len, view_read_fn *done, void *arg);
+
+typedef void cache_done_fn(void *arg, int err, const struct why *why);
+/* Puts a file's whole content, verified, at dirfd/name (which must not exist): a hard link or reflink into the cache where
+ * that works, else a copy; mode 0444. (dirfd) is duplicated inside. */
+void view_export(struct view *v, uint32_t index, int dirfd, const char *name, cache_done_fn *done, void *arg);
+/* Makes the directory dirfd/name and fills it with real, writable copies of all below entry (index): files, directories,
+ * symbolic links. Owner-writable modes; times kept. */
+void view_checkout(struct view *v, uint32_t index, int dirfd, const char *name, cache_done_fn *done, void *arg);
+
+#endif
