@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fs.h: the one context of the file server.
+ *
+ * Made in main, given to libfuse as userdata, handed to every function. All of it belongs to the
+ * loop's thread, so there is no lock anywhere in fs/; what runs in the pool gets copies or fds.
+ *
+ * Rooms    main.c       options, mount, signals, the loop
+ *          ops.c        libfuse's operation table; the only place that replies to the kernel
+ *          tree.c       node numbers and classes; knows nothing of libfuse
+ *          root.c       /, README, modes, status, log             (class FIXED)
+ *          kernels.c    kernels/: names, views, entries, run       (classes NAMES and VIEW)
+ *          instance.c   what an instance is, its states, what moves it from one to the next
+ *          config.c     an instance's config, checked and resolved
+ *          launch.c     deployers: modes, starting, following, finding again, stopping
+ *          files.c      run/ and the control files of an instance  (class RUN)
+ *          stream.c     console, stdin, stdout, events, build.log, wait: what parks
+ *          workspace.c  src/ (writable) and images/: real directories shown   (class SRC)
+ *          client/      diverfs-run, the program behind kernels/NAME/TAG/run
+ */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#include "cache/base/buf.h"
+#include "cache/base/log.h"
+#include "cache/base/loop.h"
+#include "cache/cache.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct kernels;
+struct run;
+struct workspaces;
+struct fuse_session;
+
+struct fs_options { /* set once in main, strings live for ever */
+	char *mountpoint;      /* absolute */
+	char **registries;     /* NULL-terminated, absolute paths, in order */
+	char *cache_dir, *state_dir;
+	char *libexec_dir;     /* diverfs-run, diverfs-fullvm, diverfs-build, probe.elf */
+	char *qemu, *bwrap;    /* programs; may be set to test what happens without */
+	uint64_t memory_max;   /* bytes that all running instances may have together */
+	uint32_t instances_max;
+	bool keep;             /* a clean unmount leaves running instances running */
+	bool allow_other;
+	bool debug;
+};
+
+struct fs {
+	struct fs_options opt;
+	uid_t uid; /* the mount's owner: every node belongs to him */
+	gid_t gid;
+	int64_t mounted_at; /* seconds since 1970: times of virtual files */
+	int state_fd;       /* state_dir of this mount point, locked */
+	dev_t own_dev;      /* st_dev of the mount: paths on it are refused (PITFALLS 11) */
+	struct loop *loop;
+	struct pool *pool;
+	struct cache *cache;
+	struct fuse_session *session;
+	struct kernels *kernels;       /* kernels.c */
+	struct run *run;               /* instance.c */
+	struct workspaces *workspaces; /* workspace.c */
+};
+
+/* Ends the daemon: unmounts when it was asked to by a signal, then stops instances and leaves the loop. */
+void fs_shutdown(struct fs *fs);
+
+/* Each room's beginning and end, called by main in this order (and in reverse). */
+int kernels_init(struct fs *fs, struct why *why);
+void kernels_free(struct fs *fs);
+int workspaces_init(struct fs *fs, struct why *why);
+void workspaces_free(struct fs *fs);
+int run_init(struct fs *fs, struct why *why); /* finds instances of an earlier daemon again */
+/* Stops (or, with opt.keep, lets go of) what runs, then calls (done) on the loop. */
+void run_stop(struct fs *fs, void (*done)(void *arg), void *arg);
+void run_free(struct fs *fs);
+
+/* What root.c's files show of other rooms. */
+void run_modes(struct fs *fs, struct buf *out);  /* `modes`: a line a mode */
+void run_status(struct fs *fs, struct buf *out); /* `status`: instances, memory used and free */
+
+#endif
