@@ -40,6 +40,10 @@
  *                     daemon -> deployer DATA: what is typed; at once or dropped, never acknowledged.
  *                     The console never blocks the machine.
  *
+ *          While nobody has opened stdout, TEE is 1 (its first value is PLAN_TEE): the deployer also appends stdout to
+ *          the console's log, so that nothing stalls unseen. It goes on sending DATA; the daemon then keeps the last
+ *          DEPLOY_WINDOW bytes for a reader who comes late, and ACKs what it drops.
+ *
  *          A restarted deployer does not exist: when it dies its machine dies (PR_SET_PDEATHSIG).
  *
  * Life     The deployer outlives a crash of the daemon: when the connection is lost without BYE it waits
@@ -86,6 +90,7 @@ enum deploy_frame {
 	FRAME_COMMAND = 8, /* D: payload = a word and arguments as text; offset = a number that the answer repeats */
 	FRAME_ANSWER = 9,  /* M: offset = the command's number; payload = int32 error (0 or -errno), then words */
 	FRAME_EXIT = 10,   /* M: the machine has ended; payload = the text of `end` */
+	FRAME_TEE = 12,    /* D: offset = 1: copy stdout to the console's log too; 0: do not */
 	FRAME_BYE = 11,    /* D: the daemon needs nothing more: exit when the machine has ended; payload "keep"
 	                    * : it is no orphan, let it run without a daemon */
 };
@@ -126,6 +131,7 @@ _Static_assert(sizeof(struct deploy_hello) == 32, "both ends of a socket rely on
 #define PLAN_ACCEL   "accel"   /* kvm, tcg: the daemon has resolved auto */
 #define PLAN_CONSOLE "console" /* serial */
 #define PLAN_STREAMS "streams" /* ports (stdin and stdout ports exist) or console (stdout is the console) */
+#define PLAN_TEE     "tee"     /* yes or no: see TEE above; no if missing */
 #define PLAN_TIMEOUT "timeout" /* seconds; 0 none */
 #define PLAN_QEMU    "qemu"    /* the QEMU program, absolute or found in PATH */
 /* `plan` of diverfs-build */
