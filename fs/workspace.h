@@ -25,6 +25,14 @@ struct node workspace_root(const struct workspace *w);
 /* Fills in the root's attributes (mode, times), or an empty directory's when there is none. */
 struct attr;
 void workspace_root_attr(struct workspace *w, struct attr *out);
+/* Whether unlink and rmdir, top to bottom, remove what is below although it is read-only, and the root itself: `rm -r` of
+ * an instance. The owner says yes while nothing of the instance runs, and no while it does: then a read-only workspace
+ * answers EROFS (nothing of it can be changed) and a writable one goes on as usual. Anything but unlink and rmdir stays
+ * EROFS. At first: no. */
+void workspace_set_removable(struct workspace *w, bool removable);
+/* The rmdir of the root, which is an entry of the owner's directory: removes the directory below. 0 also if there is none;
+ * -ENOTEMPTY, -EBUSY if not removable, or -errno. In the loop's thread: an empty directory's rmdir is short. */
+int workspace_rmdir_root(struct workspace *w);
 /* Counts changes made through the mount: unlike before, a build may be needed. */
 uint64_t workspace_changes(const struct workspace *w);
 /* Calls (fn) after each change. */
