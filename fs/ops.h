@@ -94,6 +94,9 @@ void reply_poll(fuse_req_t req, unsigned revents);
  * it. False: it did not fit, stop. Counts as a lookup of the node when it is told to the kernel with attributes: true is
  * put into (*plus) then (may be NULL). */
 bool listing_add(struct listing *l, const char *name, const struct attr *a, uint64_t next, bool *plus);
+/* Bytes that are left (an entry takes about 24 + name, with attributes 152 + name), and whether the kernel wants
+ * attributes: who has to go to the disk for them does so only then. */
+size_t listing_room(const struct listing *l, bool *plus);
 void reply_listing(fuse_req_t req, struct listing *l);
 /* For readdirs that answer later: keeps (l) until reply_listing or reply_err + listing_free. */
 struct listing *listing_keep(struct listing *l);
