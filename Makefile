@@ -16,13 +16,17 @@ CPPFLAGS += -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 -DDI
 ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SANITIZE) -pthread
 ALL_LDFLAGS = $(LDFLAGS) $(SANITIZE) -pthread
 
-pkg_cflags = $(shell pkg-config --cflags $(PKGS))
-pkg_libs   = $(shell pkg-config --libs $(PKGS))
+# Asked once, and only when something is compiled: make demo may have to install pkg-config first.
+pkg_cflags = $(eval pkg_cflags := $(shell pkg-config --cflags $(PKGS)))$(pkg_cflags)
+pkg_libs   = $(eval pkg_libs := $(shell pkg-config --libs $(PKGS)))$(pkg_libs)
+test_libs  = $(eval test_libs := $(shell pkg-config --libs cmocka))$(test_libs)
 
 O       := $(BUILD)/obj
 BIN     := $(BUILD)/bin
 LIBEXEC := $(BUILD)/libexec/diverfs
 SHARE   := $(BUILD)/share/diverfs
+MAN     := $(BUILD)/share/man/man8
+TESTS   := $(BUILD)/tests
 
 objs = $(patsubst %.c,$(O)/%.o,$(sort $(wildcard $(1))))
 
@@ -33,12 +37,17 @@ CLIENT_O := $(call objs,fs/client/*.c)
 DEPLOY_O := $(call objs,deployers/*.c)
 FULLVM_O := $(call objs,deployers/fullvm/*.c)
 BUILD_O  := $(call objs,deployers/build/*.c)
+MODES_O  := $(filter-out %/main.o,$(FULLVM_O) $(BUILD_O))
 
 PROGRAMS := $(BIN)/diverfs $(LIBEXEC)/diverfs-run $(LIBEXEC)/diverfs-fullvm $(LIBEXEC)/diverfs-build
 
-.PHONY: all programs clean
-all: programs
-programs: $(PROGRAMS)
+.PHONY: all programs kernels registry demo check check-asan check-tsan soak bench lint format
+.PHONY: install uninstall deps help clean
+all: programs registry $(MAN)/diverfs.8
+
+# --- programs -------------------------------------------------------------------------------------
+
+programs: $(PROGRAMS) $(if $(wildcard examples/diver),$(BIN)/diver)
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
@@ -47,6 +56,8 @@ $(O)/%.o: %.c
 $(O)/libbase.a: $(BASE_O)
 $(O)/libcache.a: $(CACHE_O)
 $(O)/libdeploy.a: $(DEPLOY_O)
+$(O)/libmodes.a: $(MODES_O)
+$(O)/libfs.a: $(filter-out %/main.o,$(FS_O))
 $(O)/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
@@ -58,9 +69,127 @@ $(BIN)/diverfs: $(FS_O) $(O)/libcache.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-run: $(CLIENT_O) $(O)/libbase.a
 $(LIBEXEC)/diverfs-fullvm: $(FULLVM_O) $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-build: $(BUILD_O) $(O)/libdeploy.a $(O)/libbase.a
-$(LIBEXEC)/%:
+$(LIBEXEC)/diverfs-%:
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+$(BIN)/diver: examples/diver
+	@mkdir -p $(@D)
+	install -m 755 $< $@
+$(MAN)/diverfs.8: diverfs.8
+	@mkdir -p $(@D)
+	install -m 644 $< $@
+
+# --- kernels: examples/ becomes the embedded registry -----------------------------------------------
+
+# Says how the example kernels are made ($(BUILD)/stage), and publishes them to $(SHARE)/registry;
+# $(LIBEXEC)/probe.elf is the kernel by which the deployers try KVM.
+-include examples/stage.mk
+
+registry: $(SHARE)/registry $(LIBEXEC)/probe.elf
+kernels: registry
+
+# --- packages -----------------------------------------------------------------------------------------
+
+# demo and check install what is missing and say so first. What needs the packages runs in a second
+# make, because this one may have started without pkg-config.
+again = +@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc))
+
+deps:
+	@.ci/deps build check lint
+
+# --- showing and testing --------------------------------------------------------------------------------
+
+demo:
+	@.ci/deps build
+	$(again) all
+	@BUILD=$(BUILD) examples/demo.sh
+
+unit_tests   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*.c)))
+refuse_progs := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/refuse/*.c)))
+deploy_tools := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/deploy/*.c tests/mount/*.c tests/bench/*.c)))
+TEST_PROGRAMS = $(unit_tests) $(refuse_progs) $(deploy_tools)
+# make_*: tools of the tests, not tests
+CHECKS  = $(unit_tests) $(filter-out %/make_layout,$(refuse_progs)) \
+	  $(sort $(wildcard tests/mount/*.sh tests/refuse/*.sh tests/deploy/*.sh))
+RUN     = BUILD=$(BUILD) tests/run
+
+.SECONDEXPANSION:
+.SECONDARY:
+# By the first word of its name a test is linked with what it tests.
+test_parts = $(if $(filter deploy_% driver% build_% fullvm_%,$(notdir $*)),$(O)/libmodes.a $(O)/libdeploy.a) \
+	     $(if $(filter fs_%,$(notdir $*)),$(O)/libfs.a) $(O)/libcache.a $(O)/libbase.a
+$(TESTS)/%: $(O)/tests/%.o $$(test_parts)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs) $(test_libs)
+
+check:
+	@.ci/deps build check
+	$(again) check-built
+	@$(RUN) $(CHECKS)
+.PHONY: check-built
+check-built: all $(TEST_PROGRAMS)
+
+check-asan:
+	@.ci/deps build check
+	$(again) check-built BUILD=$(BUILD)-asan CFLAGS='-O1 -g' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
+	@BUILD=$(BUILD)-asan tests/run $(subst $(BUILD)/,$(BUILD)-asan/,$(CHECKS))
+
+# setarch -R: gcc 12's thread sanitizer does not start with the address randomisation of newer kernels.
+check-tsan:
+	@.ci/deps build check
+	$(again) check-built BUILD=$(BUILD)-tsan CFLAGS='-O1 -g' SANITIZE='-fsanitize=thread'
+	@BUILD=$(BUILD)-tsan setarch -R tests/run $(subst $(BUILD)/,$(BUILD)-tsan/,$(CHECKS))
+
+SOAK ?= 100
+soak:
+	@.ci/deps build check
+	$(again) check-built
+	@SOAK=$(SOAK) TEST_LIMIT=7200 JOBS=1 $(RUN) $(sort $(wildcard tests/soak/*.sh))
+
+bench:
+	@.ci/deps build check
+	$(again) check-built
+	@BUILD=$(BUILD) tests/bench/bench
+
+lint:
+	@.ci/deps build lint
+	@CC='$(CC)' CPPFLAGS='$(subst ','\'',$(CPPFLAGS))' PKG_CFLAGS="`pkg-config --cflags $(PKGS)`" tests/lint
+
+format:
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+# --- installing -------------------------------------------------------------------------------------------
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/diverfs
+	install -d $(DESTDIR)$(PREFIX)/share/diverfs $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 $(wildcard $(BIN)/*) $(BIN)/diverfs $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(LIBEXEC)/diverfs-* $(DESTDIR)$(PREFIX)/libexec/diverfs
+	install -m 644 $(LIBEXEC)/probe.elf $(DESTDIR)$(PREFIX)/libexec/diverfs
+	rm -rf $(DESTDIR)$(PREFIX)/share/diverfs/registry
+	cp -r $(SHARE)/registry $(DESTDIR)$(PREFIX)/share/diverfs/registry
+	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/diverfs/registry
+	install -m 644 diverfs.8 $(DESTDIR)$(PREFIX)/share/man/man8
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/diverfs $(DESTDIR)$(PREFIX)/bin/diver
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/diverfs $(DESTDIR)$(PREFIX)/share/diverfs
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man8/diverfs.8
+
+help:
+	@echo 'make             programs, example kernels and the embedded registry, in $(BUILD)/'
+	@echo 'make demo        shows what diverfs does, in under two minutes; installs missing packages'
+	@echo 'make check       all tests; installs missing packages'
+	@echo 'make check-asan  the same with the address and undefined-behaviour sanitizers'
+	@echo 'make check-tsan  the same with the thread sanitizer'
+	@echo 'make soak        hundreds of boots, kills and streams (SOAK=$(SOAK))'
+	@echo 'make bench       a table of figures beside bare QEMU, a pipe and ext4'
+	@echo 'make lint        include arrows, headers alone, manual, shell scripts'
+	@echo 'make format      clang-format over all C files'
+	@echo 'make install     to $$(DESTDIR)$$(PREFIX) (PREFIX=$(PREFIX)); make uninstall removes it'
+	@echo 'make deps        installs the Debian packages that build, tests and lint need'
+	@echo 'make clean       removes $(BUILD)/'
 
 clean:
 	rm -rf $(BUILD)
