@@ -44,6 +44,13 @@
  *          the console's log, so that nothing stalls unseen. It goes on sending DATA; the daemon then keeps the last
  *          DEPLOY_WINDOW bytes for a reader who comes late, and ACKs what it drops.
  *
+ *            tee      daemon -> deployer TEE(offset = 1): nobody reads stdout. The deployer then writes all of stdout that
+ *                     is not acknowledged, and what follows, into the console's log (one DEPLOY_WINDOW after another, never
+ *                     stalling the machine), counts it as acknowledged itself, and sends no DATA. TEE(offset = 0): a reader
+ *                     came; stdout goes to the daemon again, from the first byte that was not copied. END is sent
+ *                     in either case. Before the first TEE it is off. The daemon believes the offset of the DATA that comes.
+ *                     A HELLO of the daemon that names an offset below the first byte that is kept means that byte.
+ *
  *          A restarted deployer does not exist: when it dies its machine dies (PR_SET_PDEATHSIG).
  *
  * Life     The deployer outlives a crash of the daemon: when the connection is lost without BYE it waits
@@ -93,6 +100,7 @@ enum deploy_frame {
 	FRAME_TEE = 12,    /* D: offset = 1: copy stdout to the console's log too; 0: do not */
 	FRAME_BYE = 11,    /* D: the daemon needs nothing more: exit when the machine has ended; payload "keep"
 	                    * : it is no orphan, let it run without a daemon */
+	FRAME_TEE = 12,    /* D: offset = 1: nobody reads stdout, copy it to the console; 0: send it again */
 };
 
 struct deploy_hello {
@@ -134,6 +142,7 @@ _Static_assert(sizeof(struct deploy_hello) == 32, "both ends of a socket rely on
 #define PLAN_TEE     "tee"     /* yes or no: see TEE above; no if missing */
 #define PLAN_TIMEOUT "timeout" /* seconds; 0 none */
 #define PLAN_QEMU    "qemu"    /* the QEMU program, absolute or found in PATH */
+#define PLAN_ORPHAN  "orphan"  /* seconds to wait for a daemon; may be missing: DEPLOY_ORPHAN_MS */
 /* `plan` of diverfs-build */
 #define PLAN_BUILD   "build"   /* the command, for /bin/sh -c, run in the copy of the kernel's sources */
 #define PLAN_KERNEL  "kernel"  /* directory: the kernel's sources; shown at /build/kernel, writable copy */
@@ -150,6 +159,7 @@ _Static_assert(sizeof(struct deploy_hello) == 32, "both ends of a socket rely on
 #define END_STATUS "status" /* 0..255 as `wait` shows it; see below */
 #define END_HOW    "how"    /* guest (it told its status), power-off, reset, panic, killed, timeout, lost, build */
 #define END_ERROR  "error"  /* words: what, why, what to do; missing when nothing went wrong */
+#define END_ERRNO  "errno"  /* a positive errno that fits: ENOEXEC (unknown image), ENOENT (no QEMU), ECHILD ...; may be missing */
 #define END_TIME   "time"   /* seconds since 1970, with fraction */
 #define END_CPU    "cpu"    /* seconds of CPU time that the machine took */
 #define END_MEMORY "memory" /* its largest resident size, bytes */
