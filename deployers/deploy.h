@@ -44,12 +44,8 @@
  *          the console's log, so that nothing stalls unseen. It goes on sending DATA; the daemon then keeps the last
  *          DEPLOY_WINDOW bytes for a reader who comes late, and ACKs what it drops.
  *
- *            tee      daemon -> deployer TEE(offset = 1): nobody reads stdout. The deployer then writes all of stdout that
- *                     is not acknowledged, and what follows, into the console's log (one DEPLOY_WINDOW after another, never
- *                     stalling the machine), counts it as acknowledged itself, and sends no DATA. TEE(offset = 0): a reader
- *                     came; stdout goes to the daemon again, from the first byte that was not copied. END is sent
- *                     in either case. Before the first TEE it is off. The daemon believes the offset of the DATA that comes.
- *                     A HELLO of the daemon that names an offset below the first byte that is kept means that byte.
+ *          A HELLO of the daemon that names an offset below the first byte that is kept means that byte; the daemon believes
+ *          the offset of the DATA that comes first.
  *
  *          A restarted deployer does not exist: when it dies its machine dies (PR_SET_PDEATHSIG).
  *
@@ -100,7 +96,6 @@ enum deploy_frame {
 	FRAME_TEE = 12,    /* D: offset = 1: copy stdout to the console's log too; 0: do not */
 	FRAME_BYE = 11,    /* D: the daemon needs nothing more: exit when the machine has ended; payload "keep"
 	                    * : it is no orphan, let it run without a daemon */
-	FRAME_TEE = 12,    /* D: offset = 1: nobody reads stdout, copy it to the console; 0: send it again */
 };
 
 struct deploy_hello {
