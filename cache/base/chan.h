@@ -28,7 +28,8 @@ _Static_assert(sizeof(struct frame) == 16, "both ends of a socket rely on it");
 
 struct chan;
 
-/* (payload) is valid during the call only. May call chan_free. */
+/* (payload) is valid during the call only, and is not aligned: memcpy structs out of it. May call
+ * chan_free. */
 typedef void chan_frame_fn(void *arg, const struct frame *f, const void *payload);
 /* The peer is gone or broke the rules (err is 0 for an orderly end, else -errno). Called once;
  * chan_free is still the owner's to call. */

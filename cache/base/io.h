@@ -35,14 +35,16 @@ int io_mkdirs(int dirfd, const char *path, mode_t mode);
 /* rm -rf, without following symbolic links or leaving the file system; 0 if nothing is there.
  * Directories without write permission are made writable first. */
 int io_remove_tree(int dirfd, const char *path);
-/* cp -a of regular files, directories and symbolic links; other kinds are left out. */
+/* cp -a of regular files, directories and symbolic links; other kinds and set-id bits are left out. What
+ * is in the way of a file is replaced; a directory that is there is filled. At most 128 levels: -ELOOP. */
 int io_copy_tree(int from_dirfd, const char *from, int to_dirfd, const char *to);
 
 int io_set_nonblock(int fd, bool on);
 /* A connected stream pair, close-on-exec. */
 int io_socketpair(int pair[2]);
 /* Unix stream sockets at a path of any length (sun_path holds 107 bytes: the name must be short,
- * the directory is passed as an fd). */
+ * the directory is passed as an fd). Mode 0600; a socket whose listener has died is replaced.
+ * connect never waits: -EAGAIN if the listener's queue is full. */
 int io_unix_listen(int dirfd, const char *name);
 int io_unix_connect(int dirfd, const char *name);
 /* The process at the other end, by SO_PEERCRED. */

@@ -46,7 +46,8 @@ struct why {
 int why_fail(struct why *w, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* As why_fail, with ": <strerror(-err)>" appended. */
 int why_fail_errno(struct why *w, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* Puts "<prefix>: " before what (w) already says; returns w->err. */
+/* Puts "<prefix>: " before what (w) already says; returns w->err (-EIO if (w) is NULL, so that a
+ * failure is never taken for a success; better return the err that you have). */
 int why_prefix(struct why *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void why_clear(struct why *w);
 

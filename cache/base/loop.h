@@ -29,13 +29,15 @@ void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
 /* (events) as for epoll, level triggered: EPOLLIN, EPOLLOUT; 0 hears only errors and hang-up.
- * The caller keeps the fd and must unwatch before closing it. A callback may unwatch anything. */
+ * The caller keeps the fd and must unwatch before closing it. A callback may unwatch anything.
+ * What epoll refuses (a regular file, /dev/null) is ready at any time, as with poll. */
 typedef void watch_fn(void *arg, uint32_t events);
 struct watch *loop_watch(struct loop *l, int fd, uint32_t events, watch_fn *fn, void *arg);
 void watch_events(struct watch *w, uint32_t events);
 void watch_remove(struct watch *w); /* NULL is fine */
 
-/* Once, after (ms). The timer is gone when it has fired or was cancelled. */
+/* Once, after (ms). The timer is gone when it has fired (timer_cancel inside (fn) is still harmless) or
+ * was cancelled. */
 typedef void timer_fn(void *arg);
 struct timer *loop_after(struct loop *l, uint64_t ms, timer_fn *fn, void *arg);
 void timer_cancel(struct timer *t); /* NULL is fine */
@@ -44,10 +46,12 @@ void timer_cancel(struct timer *t); /* NULL is fine */
 void loop_defer(struct loop *l, timer_fn *fn, void *arg);
 
 /* The process (pid) has ended. For a child (status) is waitpid's and it is reaped; for another
- * process (found again after a restart) status is -1. Watched through a pidfd: no SIGCHLD. */
+ * process (found again after a restart), or one that is gone already, status is -1. Watched through a
+ * pidfd: no SIGCHLD. Called once, from the loop; the watch stays yours until watch_remove, which may be
+ * called in (fn) or later. */
 typedef void child_fn(void *arg, pid_t pid, int status);
 struct watch *loop_child(struct loop *l, pid_t pid, child_fn *fn, void *arg);
-/* The pidfd inside, for pidfd_send_signal; owned by the watch. */
+/* The pidfd inside, for pidfd_send_signal; owned by the watch. -1 once the process has ended. */
 int watch_pidfd(const struct watch *w);
 
 /* Before it sleeps, the loop calls (fn) again and again for (us) microseconds as long as nothing

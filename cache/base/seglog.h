@@ -3,8 +3,9 @@
  * seglog.h: a bounded log on disk that one process appends to and others read at offsets.
  *
  * Shape    files <name>.<start>, start = 16 hex digits: the offset of the file's first byte in the
- *          log as a whole. A segment holds SEGLOG_SEGMENT bytes at most; when there are more than
- *          fit the bound, the oldest is unlinked: offsets below seglog_start() were dropped.
+ *          log as a whole. A segment holds SEGLOG_SEGMENT bytes at most (a quarter of the bound if
+ *          that is less) and is made read-only when it is complete; when there are more than fit the
+ *          bound, the oldest is unlinked: offsets below seglog_start() were dropped.
  * Units    bytes from the beginning of the log; the end only grows
  * Errors   -errno. A full disk loses bytes, never the writer: the next append that succeeds writes
  *          the line "[diverfs: N bytes lost: <why>]" first
