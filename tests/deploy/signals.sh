@@ -1,0 +1,36 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A deploy that takes long: signals that mean "stop" cancel it, the end of a background job does not.
+. "$(dirname "$0")/../lib.sh"
+
+REGISTRY=$T/layout
+cp -r "$BUILD/stage/hello" "$T/slow" || skip_all "no staged kernel in $BUILD/stage/hello"
+sed -i -E 's/^name *=.*/name = slow/; s/^build *= *(.*)/build = sleep 6 \&\& \1/' "$T/slow/kernel.conf"
+"$DIVERFS" publish "$T/slow" "$REGISTRY" >/dev/null
+mount_registry
+instance s 'kernel = slow'
+cd "$M/run/s" || exit 1
+
+ok "the end of a background job does not disturb a deploy" \
+	timeout 100 bash -c 'sleep 1 & sleep 2 & echo fullVM >deploy'
+timeout "$SLOW" cat wait >/dev/null
+
+for signal in INT TERM KILL; do
+	echo "/* $signal */" >>src/main.c
+	began=$SECONDS
+	timeout -k 5 -s $signal 2 env --default-signal=INT bash -c 'echo fullVM >deploy' 2>/dev/null
+	ok "$signal cancels it: the echo ends" test $((SECONDS - began)) -lt 6
+	wait_for "$signal: the state is true" state_in s "configured built failed exited"
+	wait_for "$signal: no build is left" no_process 'diverfs-build|bwrap|qemu-system'
+done
+echo "/* stop */" >>src/main.c
+bash -c 'echo fullVM >deploy' 2>"$T/err" &
+wait_for "building" state_is s building
+ok "ctl stop" put stop ctl
+wait $!
+ok "the deploy fails" test $? != 0
+wait_for "no build is left" no_process 'diverfs-build|bwrap'
+ok "and then it works" timeout 100 bash -c 'echo fullVM >deploy'
+is "exit" "$(timeout "$SLOW" cat wait)" 0
+cd / || exit 1
+ok "rm -r" rm -r "$M/run/s"

@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The command line: help, version, mistakes, foreground, an unmount by signal, two mounts at once.
+. "$(dirname "$0")/../lib.sh"
+
+ok "--help" "$DIVERFS" --help
+like "--help shows the usage" "$("$DIVERFS" --help 2>&1)" '[Uu]sage: *.*diverfs'
+like "--version" "$("$DIVERFS" --version)" '^diverfs.* [0-9]+\.[0-9]+'
+fails "no mount point" "[Uu]sage|mount point" "$DIVERFS"
+mkdir -p "$M" "$T/cache" "$T/state"
+o="cache=$T/cache,state=$T/state"
+fails "a mount point that is not there" "No such file" "$DIVERFS" -o "$o" "$REGISTRY" "$T/none"
+touch "$T/file"
+fails "a mount point that is no directory" "[Nn]ot a directory" "$DIVERFS" -o "$o" "$REGISTRY" "$T/file"
+fails "an unknown option" "unknown|nosuchoption" "$DIVERFS" -o "$o,nosuchoption" "$REGISTRY" "$M"
+fails "a size that is none" "memory" "$DIVERFS" -o "$o,memory=lots" "$REGISTRY" "$M"
+fails "a registry that is none" "registry|layout|No such" "$DIVERFS" -o "$o" "$T/file" "$M"
+ok "nothing was mounted" not_mounted
+
+mount_registry
+ok "when diverfs returns, the mount is up" test -e "$M/README"
+fails "mounted twice at one place" "mounted|use|lock|busy" "$DIVERFS" -o "$o" "$REGISTRY" "$M"
+ok "the first is undisturbed" test -e "$M/README"
+mkdir "$T/m2" "$T/state2"
+ok "a second mount shares the cache" "$DIVERFS" -o "cache=$T/cache,state=$T/state2" "$REGISTRY" "$T/m2"
+ok "and shows the same" diff -r "$M/kernels/hello/1.0/src" "$T/m2/kernels/hello/1.0/src"
+ok "and unmounts" fusermount3 -u "$T/m2"
+kill -TERM "$(daemon_pid)"
+wait_for "SIGTERM unmounts" not_mounted
+wait_for "and the daemon ends" no_process "bin/diverfs .*$M"
+
+"$DIVERFS" -f -o "$o" "$REGISTRY" "$M" &
+pid=$!
+wait_for "-f mounts" test -e "$M/README"
+ok "-f stays in the foreground" kill -0 $pid
+fusermount3 -u "$M"
+wait $pid
+is "and exits with 0 after an unmount" $? 0

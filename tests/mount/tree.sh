@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What a newcomer sees: the tree, its files, and that programs which walk it come to an end.
+. "$(dirname "$0")/../lib.sh"
+
+mount_registry
+cd "$M" || exit 1
+
+is "the root" "$(ls)" "$(printf '%s\n' README kernels modes run status | sort)$(ls log >/dev/null 2>&1 || true)"
+is "kernels" "$(ls kernels | tr '\n' ' ')" "copy count fail hello sort upper "
+is "a kernel's tags" "$(ls kernels/hello)" "1.0"
+for f in kernel.conf README.md manifest digest cached src images run; do
+	ok "hello has $f" test -e "kernels/hello/1.0/$f"
+done
+like "kernel.conf names it" "$(cat kernels/hello/1.0/kernel.conf)" '^name *= *hello'
+ok "run is executable" test -x kernels/hello/1.0/run
+ok "nothing under kernels/ is writable" test -z "$(find kernels/hello -type f -perm /222)"
+ok "src holds main.c" test -n "$(find kernels/hello/1.0/src -name main.c)"
+is "sizes are true" "$(stat -c %s kernels/hello/1.0/README.md)" "$(wc -c <kernels/hello/1.0/README.md)"
+like "modes: fullVM is available" "$(cat modes)" '^fullVM +available'
+like "status names the registry" "$(cat status)" "$REGISTRY"
+is "run holds new" "$(ls run)" new
+
+fails "no such kernel" "No such file" ls kernels/nosuch
+fails "no such tag" "No such file" ls kernels/hello/9.9
+fails "kernels/ takes no directory" "Read-only|not permitted|Permission" mkdir kernels/mine
+fails "kernels' files are not written" "Read-only|not permitted|Permission" put x kernels/hello/1.0/README.md
+fails "the root takes no file" "Read-only|not permitted|Permission" touch "$M/x"
+
+ok "find ends" timeout 60 find . -type f
+ok "ls -lR ends" timeout 60 ls -lR .
+ok "du ends" timeout 60 du -s .
+ok "grep -r ends" timeout 60 bash -c 'grep -rl hello . ; true'
+ok "tar ends" timeout 60 tar cf "$T/all.tar" kernels
+ok "cp -r ends" timeout 60 cp -r kernels/hello "$T/copy"
+ok "the copy is the same" diff -r kernels/hello/1.0/src "$T/copy/1.0/src"
+inodes=$(find kernels -printf '%i\n' | sort | uniq -d)
+is "no two files have one inode number" "$inodes" ""
+is "stat by digest shows the same" "$(cat "kernels/hello/$(cat kernels/hello/1.0/digest)/digest")" "$(cat kernels/hello/1.0/digest)"
+cd / && ok "unmounts" unmount_registry
+is "the mount point is empty again" "$(ls -A "$M")" ""
