@@ -7,7 +7,9 @@ VERSION := 0.1
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 
 PKGS     := fuse3 libcurl sqlite3 libarchive libxxhash libzstd libcrypto jansson
 CFLAGS   ?= -O2 -g
@@ -82,12 +84,15 @@ $(MAN)/diverfs.8: diverfs.8
 
 # --- kernels: examples/ becomes the embedded registry -----------------------------------------------
 
-# Says how the example kernels are made ($(BUILD)/stage), and publishes them to $(SHARE)/registry;
-# $(LIBEXEC)/probe.elf is the kernel by which the deployers try KVM.
--include examples/stage.mk
+# The example kernels are made in $(BUILD)/stage and published to $(SHARE)/registry.
+include examples/stage.mk
 
-registry: $(SHARE)/registry $(LIBEXEC)/probe.elf
 kernels: registry
+# The kernel by which the deployers try whether KVM really works.
+registry: $(LIBEXEC)/probe.elf
+$(LIBEXEC)/probe.elf: $(STAGE)/hello/.done
+	@mkdir -p $(@D)
+	install -m 644 $(STAGE)/hello/images/hello.elf $@
 
 # --- packages -----------------------------------------------------------------------------------------
 
