@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * workspace.h: a real directory of the state, shown as a tree of the mount: an instance's src/ (writable) and images/
- * (read-only). Everything is passed on to the file system below, in the pool.
+ * workspace.h: a real directory of the state, shown as a tree of the mount: an instance's src/ (writable) and
+ * images/ (read-only). Everything is passed on to the file system below, in the pool.
  *
- * Nodes    class SRC, a = the workspace, b = its inode table; inodes hold an O_PATH fd and a lookup count and go when
- *          the kernel forgets them
- * Trust    names are one component; links are never followed by the daemon (openat with O_NOFOLLOW, /proc/self/fd)
+ * Nodes    class SRC, a = the workspace, b = its inode table; inodes hold an O_PATH fd and a lookup count and
+ * go when the kernel forgets them Trust    names are one component; links are never followed by the daemon
+ * (openat with O_NOFOLLOW, /proc/self/fd)
  */
 #ifndef FS_WORKSPACE_H
 #define FS_WORKSPACE_H
@@ -15,7 +15,8 @@
 
 struct workspace;
 
-/* Shows dirfd/name, which may come into being or be replaced later (workspace_reset). */
+/* Shows dirfd/name, which may come into being or be replaced later (workspace_reset); until then the root is
+ * an empty directory, and in a writable one the first change makes it. (dirfd) is duplicated. */
 struct workspace *workspace_new(struct fs *fs, int dirfd, const char *name, bool writable);
 /* Open files stay usable; nodes answer ESTALE. */
 void workspace_free(struct workspace *w);
@@ -25,13 +26,14 @@ struct node workspace_root(const struct workspace *w);
 /* Fills in the root's attributes (mode, times), or an empty directory's when there is none. */
 struct attr;
 void workspace_root_attr(struct workspace *w, struct attr *out);
-/* Whether unlink and rmdir, top to bottom, remove what is below although it is read-only, and the root itself: `rm -r` of
- * an instance. The owner says yes while nothing of the instance runs, and no while it does: then a read-only workspace
- * answers EROFS (nothing of it can be changed) and a writable one goes on as usual. Anything but unlink and rmdir stays
- * EROFS. At first: no. */
+/* Whether unlink and rmdir, top to bottom, remove what is below although it is read-only, and the root
+ * itself: `rm -r` of an instance. The owner says yes while nothing of the instance runs, and no while it
+ * does: then a read-only workspace answers EROFS (nothing of it can be changed) and a writable one goes on as
+ * usual. Anything but unlink and rmdir stays EROFS. At first: no. */
 void workspace_set_removable(struct workspace *w, bool removable);
-/* The rmdir of the root, which is an entry of the owner's directory: removes the directory below. 0 also if there is none;
- * -ENOTEMPTY, -EBUSY if not removable, or -errno. In the loop's thread: an empty directory's rmdir is short. */
+/* The rmdir of the root, which is an entry of the owner's directory: removes the directory below. 0 also if
+ * there is none; -ENOTEMPTY, -EBUSY if not removable, or -errno. In the loop's thread: an empty directory's
+ * rmdir is short. */
 int workspace_rmdir_root(struct workspace *w);
 /* Counts changes made through the mount: unlike before, a build may be needed. */
 uint64_t workspace_changes(const struct workspace *w);

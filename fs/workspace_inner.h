@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * workspace_inner.h: what the files workspace*.c share and nobody else sees.
+ *
+ *     workspace.c        workspaces: made, reset, freed; their roots; counting changes
+ *     workspace_inode.c  the inode table: number <-> file below
+ *     workspace_job.c    one request on its way through the pool
+ *     workspace_name.c   requests that name something: lookup, mkdir, rename ...
+ *     workspace_file.c   open files, and attributes
+ *     workspace_dir.c    listings
+ *
+ * Threads  the loop's, but for functions called work_*: they run in the pool and touch their job only (and
+ * its workspace's dirfd, name and writable, which never change). A job, and an open file, hold references on
+ * what they use, so that a workspace may be freed at any moment.
+ */
+#ifndef FS_WORKSPACE_INNER_H
+#define FS_WORKSPACE_INNER_H
+
+#include "fs/ops.h"
+#include "fs/workspace.h"
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#define INODE_ROOT    1
+#define INODE_UNKNOWN UINT32_MAX /* in listings: has no number yet */
+#define WS_TTL	      1.0 /* seconds; the daemon resets and fills workspaces behind the kernel's back */
+
+struct ws_inode {
+	struct ws_inode *next_b, *next_id; /* chains of the table */
+	uint32_t b;
+	int fd; /* O_PATH; -1: a root that was not opened yet, or does not exist */
+	dev_t dev;
+	ino_t ino;
+	mode_t type; /* S_IFMT of the mode */
+	uint64_t nlookup;
+	unsigned refs; /* of jobs and open files */
+	bool stale;    /* no longer in the table: its workspace was reset or freed */
+	/* What the file was when the kernel last cached it: pages are kept while it is the same. */
+	bool cached;
+	off_t cached_size;
+	struct timespec cached_mtime, cached_ctime;
+};
+
+struct ws_table {
+	struct ws_inode **by_b, **by_id;
+	uint32_t buckets, count;
+	uint32_t last_b; /* numbers are not used again: the kernel may still hold an old one */
+};
+
+struct workspace {
+	struct workspace *next; /* in struct workspaces */
+	struct fs *fs;
+	uint32_t a;
+	int dirfd;
+	char *name;
+	bool writable, removable, dead;
+	unsigned refs;
+	struct ws_inode *root;
+	struct ws_table table; /* all but the root */
+	uint64_t changes;
+	void (*changed)(void *arg);
+	void *changed_arg;
+};
+
+/* An open file or directory: fi->fh. */
+struct ws_handle {
+	struct ws_handle *prev, *next; /* all that the kernel has open */
+	struct workspace *w;
+	struct ws_inode *in;
+	unsigned refs;
+	int fd;
+	bool wrote;
+	pthread_mutex_t lock; /* of what follows: a directory's position, used by one job at a time */
+	char *dents;
+	size_t dents_len, dents_pos;
+	uint64_t dents_next; /* position of the entry at dents_pos */
+};
+
+#define WS_BUCKETS 64
+struct workspaces {
+	struct workspace *by_a[WS_BUCKETS];
+	uint32_t last_a;
+	struct ws_handle *handles;
+	uint32_t fds, fds_max; /* descriptors held by inodes and open files */
+};
+
+/* --- workspace.c --- */
+struct workspace *ws_find(struct fs *fs, uint32_t a);
+void ws_put(struct workspace *w);
+void ws_changed(struct workspace *w);
+/* Counts a descriptor to be kept: 0 or -ENFILE. Some are left for the rest of the daemon. */
+int ws_fd_take(struct fs *fs);
+void ws_fd_drop(struct fs *fs);
+/* The inode of a node; replies -ESTALE and returns NULL if it is gone. */
+struct ws_inode *ws_node(struct fs *fs, fuse_req_t req, struct node n, struct workspace **w);
+void ws_attr(const struct workspace *w, uint32_t b, const struct stat *st, struct attr *out);
+void ws_attr_empty(const struct workspace *w, struct attr *out);
+
+/* --- workspace_inode.c --- */
+struct ws_inode *ws_inode_new(uint32_t b, int fd);
+/* The directory of a root was opened: (fd), O_PATH, is the inode's now. */
+void ws_root_adopt(struct ws_inode *root, int fd);
+struct ws_inode *ws_inode_get(struct workspace *w, uint32_t b);
+struct ws_inode *ws_inode_by_id(struct workspace *w, dev_t dev, ino_t ino);
+/* The inode of the file (fd, O_PATH), which is consumed; a new number if it has none. -ENFILE. */
+int ws_intern(struct workspace *w, int fd, const struct stat *st, struct ws_inode **out);
+/* Lets go of a reference, or of lookups: gone when neither is left. */
+void ws_inode_put(struct workspace *w, struct ws_inode *in);
+void ws_inode_forget(struct workspace *w, struct ws_inode *in, uint64_t nlookup);
+/* Takes all inodes out of the table; they end with their last reference. */
+void ws_table_clear(struct workspace *w);
+
+/* --- workspace_job.c --- */
+struct ws_job {
+	fuse_req_t req;
+	struct workspace *w;
+	struct ws_inode *in, *in2; /* the file or directory; a second directory */
+	struct ws_handle *h;
+	struct fuse_file_info fi;
+	int fd_in, fd_in2, fd_root; /* descriptors of in, in2; a root that this job opened */
+	bool make_root;		    /* a root that is not there is made */
+	bool changes;		    /* success is a change of the workspace */
+	char *name, *name2;
+	int flags; /* of open, rename, setattr */
+	mode_t mode;
+	size_t size;
+	uint64_t off;
+	void *data;
+	struct listing *listing;
+	struct ws_dent *dents; /* workspace_dir.c */
+	size_t ndents;
+	/* results */
+	int err;
+	int fd, fd_path; /* to read and write; O_PATH */
+	struct stat st;
+	int (*work)(struct ws_job *j);	  /* in the pool: 0 or -errno */
+	void (*finish)(struct ws_job *j); /* on the loop: replies, also if j->err */
+};
+
+struct ws_job *ws_job_new(fuse_req_t req, struct workspace *w, struct ws_inode *in);
+void ws_job_second(struct ws_job *j, struct ws_inode *in2);
+void ws_job_handle(struct ws_job *j, struct ws_handle *h);
+void ws_job_start(struct ws_job *j, int (*work)(struct ws_job *j), void (*finish)(struct ws_job *j));
+/* Replies with j->err, after counting the change if there was none. */
+void ws_finish_plain(struct ws_job *j);
+
+/* --- workspace_name.c --- */
+/* O_PATH descriptor and attributes of a name in a directory. (cached): only if that needs no disk, else
+ * -EAGAIN. */
+int ws_open_child(int dirfd, const char *name, bool cached, struct stat *st);
+/* Opens what an O_PATH descriptor stands for; never what a link points to. */
+int ws_reopen(int fd_path, int flags);
+/* Gives the bits back that the daemon's own umask took. */
+int ws_mode_fix(int fd, mode_t mode, struct stat *st);
+bool ws_name_ok(fuse_req_t req, const char *name);
+void ws_lookup(struct fs *fs, fuse_req_t req, struct node dir, const char *name);
+void ws_readlink(struct fs *fs, fuse_req_t req, struct node n);
+void ws_mkdir(struct fs *fs, fuse_req_t req, struct node dir, const char *name, mode_t mode);
+void ws_mknod(struct fs *fs, fuse_req_t req, struct node dir, const char *name, mode_t mode, dev_t rdev);
+void ws_symlink(struct fs *fs, fuse_req_t req, const char *target, struct node dir, const char *name);
+void ws_link(struct fs *fs, fuse_req_t req, struct node n, struct node newdir, const char *newname);
+void ws_unlink(struct fs *fs, fuse_req_t req, struct node dir, const char *name);
+void ws_rmdir(struct fs *fs, fuse_req_t req, struct node dir, const char *name);
+void ws_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name, struct node newdir,
+	const char *newname, unsigned flags);
+
+/* --- workspace_file.c --- */
+struct ws_handle *ws_handle_new(struct workspace *w, struct ws_inode *in, int fd);
+struct ws_handle *ws_handle_of(struct fuse_file_info *fi);
+void ws_handle_put(struct ws_handle *h);
+/* The kernel has it no longer open: out of the list, and closed in the pool once nothing uses it. */
+void ws_handle_close(struct ws_handle *h);
+void ws_getattr(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi);
+void ws_setattr(struct fs *fs, fuse_req_t req, struct node n, const struct stat *st, int to_set,
+	struct fuse_file_info *fi);
+void ws_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi);
+void ws_create(struct fs *fs, fuse_req_t req, struct node dir, const char *name, mode_t mode,
+	struct fuse_file_info *fi);
+void ws_read(
+	struct fs *fs, fuse_req_t req, struct node n, size_t size, uint64_t off, struct fuse_file_info *fi);
+void ws_write(struct fs *fs, fuse_req_t req, struct node n, const char *data, size_t size, uint64_t off,
+	struct fuse_file_info *fi);
+void ws_flush(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi);
+void ws_fsync(struct fs *fs, fuse_req_t req, struct node n, int datasync, struct fuse_file_info *fi);
+void ws_release(struct fs *fs, struct node n, struct fuse_file_info *fi);
+
+/* --- workspace_dir.c --- */
+void ws_opendir(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi);
+void ws_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t off, struct listing *l,
+	struct fuse_file_info *fi);
+void ws_releasedir(struct fs *fs, struct node n, struct fuse_file_info *fi);
+
+#endif
