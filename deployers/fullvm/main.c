@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c: diverfs-fullvm, the deployer of fully virtualised kernels: one QEMU (deployers/deploy.h).
+ */
+#include "deployers/fullvm/vm.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] =
+	"usage: diverfs-fullvm DIR\n"
+	"       diverfs-fullvm --probe [--qemu PATH] [--kernel PATH]\n"
+	"Launches the kernel that DIR/plan describes in QEMU. diverfs starts it; deploy.h is the contract.\n"
+	"--probe says whether that works here, and with which accelerators.\n";
+
+static int deploy(const char *dir)
+{
+	static struct vm vm = {.image_fd = -1, .initrd_fd = -1, .exit_status = -1};
+	struct machine_end e = {.failed = true, .status = DEPLOY_EXIT_FAILED, .how = "lost"};
+	struct why why = {0};
+
+	vm.serial.fd = vm.control.fd = vm.words.fd = -1;
+	if (chdir(dir) < 0) {
+		log_error("%s: cannot enter the instance's directory", dir);
+		return DEPLOY_EXIT_FAILED;
+	}
+	if (monitor_open(&vm.mon, "console", VM_CONSOLE_MAX, &vm_ops, &vm, &why) < 0) {
+		log_error("%s", why.text);
+		return DEPLOY_EXIT_FAILED;
+	}
+	monitor_state(&vm.mon, "launching");
+	int err = plan_read(vm.mon.dirfd, &vm.plan, &why);
+	if (!err) {
+		monitor_plan(&vm.mon, &vm.plan);
+		err = vm_start(&vm, &why);
+	}
+	if (err < 0) {
+		log_error("%s", why.text);
+		snprintf(e.error, sizeof(e.error), "%s", why.text);
+		monitor_end(&vm.mon, &e);
+	}
+	int status = monitor_run(&vm.mon);
+	vm_free(&vm);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"probe", no_argument, NULL, 'p'},
+		{"qemu", required_argument, NULL, 'q'},
+		{"kernel", required_argument, NULL, 'k'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+	const char *qemu = "qemu-system-x86_64", *kernel = NULL;
+	bool probe = false;
+	int c;
+
+	log_open("diverfs-fullvm", LOG_LEVEL_INFO);
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'p':
+			probe = true;
+			break;
+		case 'q':
+			qemu = optarg;
+			break;
+		case 'k':
+			kernel = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		case 'V':
+			puts("diverfs-fullvm " DIVERFS_VERSION);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return DEPLOY_EXIT_USAGE;
+		}
+	}
+	if (probe && optind == argc)
+		return vm_probe(qemu, kernel);
+	if (!probe && optind + 1 == argc)
+		return deploy(argv[optind]);
+	fputs(usage, stderr);
+	return DEPLOY_EXIT_USAGE;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * start.c: from the plan to a QEMU that runs.
+ */
+#include "deployers/fullvm/vm.h"
+
+#include "cache/base/io.h"
+#include "deployers/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* The sockets: ours in (here), QEMU's in (there). */
+struct wires {
+	int qmp[2], serial[2], in[2], out[2], control[2], words[2];
+};
+
+static const int no_pair[2] = {-1, -1};
+
+/* A private copy in memory: its path need not be reachable for the user that QEMU runs as. */
+static int copy_file(int fd, const char *path, struct why *why)
+{
+	autoclose int copy = memfd_create("image", MFD_CLOEXEC);
+
+	if (copy < 0)
+		return why_fail_errno(why, -errno, "cannot copy %s", path);
+	int64_t n = io_copy(fd, copy);
+	if (n < 0)
+		return why_fail_errno(why, (int)n, "cannot copy %s", path);
+	return io_steal(&copy);
+}
+
+static int prepare_initrd(struct vm *vm, bool drops, struct why *why)
+{
+	if (!vm->plan.initrd)
+		return 0;
+	autoclose int fd = open(vm->plan.initrd, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return why_fail_errno(why, -errno, "cannot open initrd %s", vm->plan.initrd);
+	if (drops)
+		vm->initrd_fd = copy_file(fd, vm->plan.initrd, why);
+	return drops && vm->initrd_fd < 0 ? vm->initrd_fd : 0;
+}
+
+static int resolve_machine(struct vm *vm, struct why *why)
+{
+	vm->machine = vm->plan.machine;
+	if (vm->machine == MACHINE_AUTO)
+		vm->machine = vm->image.kind == IMAGE_PVH ? MACHINE_MICROVM : MACHINE_PC;
+	if (vm->machine == MACHINE_MICROVM && vm->image.kind == IMAGE_MULTIBOOT)
+		return why_fail(why, -EINVAL,
+			"machine = microvm boots PVH images only, and %s is a Multiboot image: use machine = pc, or auto",
+			vm->plan.image);
+	return 0;
+}
+
+static int prepare_image(struct vm *vm, struct why *why)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (!vm->plan.image)
+		return why_fail(why, -EINVAL, "plan: no image");
+	autoclose int fd = open(vm->plan.image, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return why_fail_errno(why, -errno, "cannot open image %s", vm->plan.image);
+	int err = image_recognise(fd, vm->plan.image, &vm->image, why);
+	if (err < 0)
+		return err;
+	err = resolve_machine(vm, why);
+	if (err < 0)
+		return err;
+	/* QEMU would prefer a Multiboot header to the PVH note: it gets a copy without one. */
+	bool hide = vm->image.kind == IMAGE_PVH && vm->image.multiboot_offset >= 0;
+	bool drops = child_drops(&uid, &gid);
+	if (hide || drops) {
+		vm->image_fd = copy_file(fd, vm->plan.image, why);
+		if (vm->image_fd < 0)
+			return vm->image_fd;
+	}
+	if (hide) {
+		err = io_pwrite_full(vm->image_fd, "\0\0\0", 4, (uint64_t)vm->image.multiboot_offset);
+		if (err < 0)
+			return why_fail_errno(why, err, "cannot copy %s", vm->plan.image);
+	}
+	return prepare_initrd(vm, drops, why);
+}
+
+static int open_wires(struct vm *vm, struct wires *w, struct why *why)
+{
+	bool ports = vm->plan.streams == STREAMS_PORTS;
+	int err = io_socketpair(w->qmp);
+
+	if (!err)
+		err = io_socketpair(w->serial);
+	if (!err)
+		err = io_socketpair(w->control);
+	if (!err && ports)
+		err = io_socketpair(w->in);
+	if (!err && ports)
+		err = io_socketpair(w->out);
+	if (!err && pipe2(w->words, O_CLOEXEC) < 0)
+		err = -errno;
+	return err < 0 ? why_fail_errno(why, err, "cannot make the sockets of the machine") : 0;
+}
+
+static void close_side(const struct wires *w, int side)
+{
+	const int *pairs[] = {w->qmp, w->serial, w->in, w->out, w->control, w->words};
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		if (pairs[i][side] >= 0)
+			close(pairs[i][side]);
+}
+
+static pid_t run_qemu(struct vm *vm, const struct wires *w, struct why *why)
+{
+	struct vm_fds fds = {w->qmp[1], w->serial[1], w->in[1], w->out[1], w->control[1]};
+	const struct child_limit limits[] = {{RLIMIT_CORE, 0}};
+	struct arguments a;
+	int keep[7];
+	size_t n = 0;
+	int err = vm_arguments(vm, &fds, &a, why);
+
+	if (err < 0) {
+		arguments_free(&a);
+		return err;
+	}
+	const int all[] = {fds.qmp, fds.serial, fds.in, fds.out, fds.control, vm->image_fd,
+		vm->initrd_fd};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i] >= 0)
+			keep[n++] = all[i];
+	struct child c = {
+		.argv = (const char *const *)a.item,
+		.out = w->words[1],
+		.err = w->words[1],
+		.keep = keep,
+		.keep_count = n,
+		.limits = limits,
+		.limit_count = 1,
+		.drop = vm->plan.accel == ACCEL_TCG || child_keeps_kvm(),
+	};
+	pid_t pid = child_spawn(&c, why);
+	arguments_free(&a);
+	return pid;
+}
+
+static void attach(struct vm *vm, const struct wires *w)
+{
+	vm->serial.fd = w->serial[0];
+	vm->control.fd = w->control[0];
+	vm->words.fd = w->words[0];
+	io_set_nonblock(vm->words.fd, true);
+	if (vm->plan.streams == STREAMS_PORTS) {
+		stream_in_attach(&vm->mon.in, w->in[0]);
+		stream_out_attach(&vm->mon.out, w->out[0]);
+	} else {
+		vm->mon.in.typed = true;
+		stream_in_attach(&vm->mon.in, fcntl(w->serial[0], F_DUPFD_CLOEXEC, 0));
+	}
+	vm->qmp = qmp_new(vm->mon.loop, w->qmp[0], vm_on_event, vm_on_reply, vm);
+	/* Asked before QEMU is there: it answers when the machine runs, which is what "running" means. */
+	qmp_send(vm->qmp, QMP_STATUS, "query-status", NULL);
+	vm_watch(vm);
+}
+
+static void launch_late(void *arg)
+{
+	struct vm *vm = arg;
+
+	vm->launch_timer = NULL;
+	vm_kill(vm, "lost", DEPLOY_EXIT_FAILED, "QEMU did not start the kernel within 30 seconds");
+}
+
+static void too_long(void *arg)
+{
+	struct vm *vm = arg;
+
+	vm->timeout_timer = NULL;
+	vm_kill(vm, "timeout", 124, "it ran longer than its timeout");
+}
+
+int vm_start(struct vm *vm, struct why *why)
+{
+	struct wires w;
+	int err = prepare_image(vm, why);
+
+	if (err < 0)
+		return err;
+	for (int *pair = (int *)&w; pair < (int *)(&w + 1); pair += 2)
+		memcpy(pair, no_pair, sizeof(no_pair));
+	err = open_wires(vm, &w, why);
+	pid_t pid = err < 0 ? err : run_qemu(vm, &w, why);
+	close_side(&w, 1);
+	if (pid < 0) {
+		close_side(&w, 0);
+		return (int)pid;
+	}
+	vm->pid = pid;
+	monitor_mark(&vm->mon, "launch");
+	vm->child = loop_child(vm->mon.loop, pid, vm_gone, vm);
+	vm->launch_timer = loop_after(vm->mon.loop, VM_LAUNCH_MS, launch_late, vm);
+	if (vm->plan.timeout_s)
+		vm->timeout_timer = loop_after(vm->mon.loop, vm->plan.timeout_s * 1000, too_long, vm);
+	attach(vm, &w);
+	return 0;
+}
+
+static void port_close(struct port *p)
+{
+	watch_remove(p->watch);
+	p->watch = NULL;
+	if (p->fd >= 0)
+		close(p->fd);
+	p->fd = -1;
+}
+
+void vm_free(struct vm *vm)
+{
+	timer_cancel(vm->stop_timer);
+	timer_cancel(vm->launch_timer);
+	timer_cancel(vm->timeout_timer);
+	watch_remove(vm->child);
+	qmp_free(vm->qmp);
+	port_close(&vm->serial);
+	port_close(&vm->control);
+	port_close(&vm->words);
+	buf_free(&vm->message);
+	buf_free(&vm->said);
+	if (vm->image_fd >= 0)
+		close(vm->image_fd);
+	if (vm->initrd_fd >= 0)
+		close(vm->initrd_fd);
+	plan_free(&vm->plan);
+	monitor_close(&vm->mon);
+}

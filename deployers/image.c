@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * image.c: reads the first 8 KiB and, of an ELF, the program headers and notes. Nothing is believed.
+ */
+#include "deployers/image.h"
+
+#include "cache/base/buf.h"
+#include "cache/base/io.h"
+#include "deployers/guest.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define HEAD_MAX   GUEST_MULTIBOOT_SEARCH
+#define PHDRS_MAX  256
+#define NOTES_MAX  65536
+
+struct head {
+	unsigned char data[HEAD_MAX];
+	size_t len;
+};
+
+/* The fields of a program header that are used, of either class. */
+struct segment {
+	uint32_t type;
+	uint64_t offset, size;
+};
+
+const char *image_kind_name(enum image_kind kind)
+{
+	return kind == IMAGE_PVH ? "PVH" : "Multiboot";
+}
+
+static uint32_t le32(const unsigned char *p)
+{
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static int64_t find_multiboot(const struct head *h)
+{
+	for (size_t i = 0; i + 12 <= h->len; i += 4)
+		if (le32(h->data + i) == GUEST_MULTIBOOT_MAGIC &&
+			!(uint32_t)(GUEST_MULTIBOOT_MAGIC + le32(h->data + i + 4) + le32(h->data + i + 8)))
+			return (int64_t)i;
+	return -1;
+}
+
+static size_t align4(size_t n)
+{
+	return (n + 3) & ~(size_t)3;
+}
+
+/* Notes are padded to 4 bytes, in both classes. */
+static bool notes_have_pvh(const unsigned char *p, size_t len)
+{
+	while (len >= 12) {
+		size_t name = le32(p), desc = le32(p + 4);
+		uint32_t type = le32(p + 8);
+
+		if (name > NOTES_MAX || desc > NOTES_MAX)
+			return false;
+		size_t total = 12 + align4(name) + align4(desc);
+		if (12 + align4(name) + desc > len)
+			return false;
+		if (type == GUEST_PVH_NOTE_TYPE && name == 4 && !memcmp(p + 12, "Xen", 4) && desc >= 4)
+			return true;
+		if (total >= len)
+			return false;
+		p += total;
+		len -= total;
+	}
+	return false;
+}
+
+static bool segment_has_pvh(int fd, const struct segment *s, uint64_t file_size)
+{
+	autobuf struct buf notes = {0};
+
+	if (s->type != PT_NOTE || s->size > NOTES_MAX || s->offset > file_size || s->size > file_size - s->offset)
+		return false;
+	char *p = buf_reserve(&notes, s->size);
+	if (io_pread_full(fd, p, s->size, s->offset) < 0)
+		return false;
+	return notes_have_pvh((const unsigned char *)p, s->size);
+}
+
+static struct segment segment_at(const unsigned char *p, int bits)
+{
+	struct segment s;
+
+	if (bits == 64) {
+		Elf64_Phdr ph;
+		memcpy(&ph, p, sizeof(ph));
+		s = (struct segment){ph.p_type, ph.p_offset, ph.p_filesz};
+	} else {
+		Elf32_Phdr ph;
+		memcpy(&ph, p, sizeof(ph));
+		s = (struct segment){ph.p_type, ph.p_offset, ph.p_filesz};
+	}
+	return s;
+}
+
+static int elf_bits(const struct head *h)
+{
+	if (h->len < sizeof(Elf64_Ehdr) || memcmp(h->data, ELFMAG, SELFMAG) || h->data[EI_DATA] != ELFDATA2LSB)
+		return 0;
+	return h->data[EI_CLASS] == ELFCLASS64 ? 64 : h->data[EI_CLASS] == ELFCLASS32 ? 32 : 0;
+}
+
+static unsigned elf_machine(const struct head *h)
+{
+	return h->data[18] | h->data[19] << 8; /* e_machine, in both classes */
+}
+
+static bool elf_has_pvh(int fd, const struct head *h, int bits, uint64_t file_size)
+{
+	Elf64_Ehdr e64;
+	Elf32_Ehdr e32;
+	uint64_t off;
+	size_t count, each;
+	unsigned char table[PHDRS_MAX * sizeof(Elf64_Phdr)];
+
+	memcpy(&e64, h->data, sizeof(e64));
+	memcpy(&e32, h->data, sizeof(e32));
+	off = bits == 64 ? e64.e_phoff : e32.e_phoff;
+	count = bits == 64 ? e64.e_phnum : e32.e_phnum;
+	each = bits == 64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
+	if ((bits == 64 ? e64.e_phentsize : e32.e_phentsize) != each || count > PHDRS_MAX)
+		return false;
+	if (off > file_size || count * each > file_size - off || io_pread_full(fd, table, count * each, off) < 0)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		struct segment s = segment_at(table + i * each, bits);
+		if (segment_has_pvh(fd, &s, file_size))
+			return true;
+	}
+	return false;
+}
+
+/* For the words: what people give by mistake. */
+static const char *looks_like(const struct head *h)
+{
+	static const struct {
+		size_t at;
+		const char *bytes;
+		size_t len;
+		const char *what;
+	} known[] = {
+		{0x202, "HdrS", 4, "a Linux bzImage (not booted yet: use its uncompressed vmlinux, which has a PVH note)"},
+		{0, "QFI\xfb", 4, "a qcow2 disk (disks are not booted yet)"},
+		{0, "\x1f\x8b", 2, "gzip data (unpack it first)"},
+		{0, "\x28\xb5\x2f\xfd", 4, "zstd data (unpack it first)"},
+		{0, "\xfd" "7zXZ", 5, "xz data (unpack it first)"},
+		{0, "PK\3\4", 4, "a zip archive"},
+		{0, "MZ", 2, "a UEFI or Windows program (not booted yet)"},
+		{0, "#!", 2, "a script"},
+		{0x1fe, "\x55\xaa", 2, "a disk with a boot sector (disks are not booted yet)"},
+	};
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (h->len >= known[i].at + known[i].len && !memcmp(h->data + known[i].at, known[i].bytes, known[i].len))
+			return known[i].what;
+	for (size_t i = 0; i + 4 <= h->len; i += 8)
+		if (le32(h->data + i) == 0xe85250d6u)
+			return "a Multiboot 2 image (not booted yet: add a PVH note or a Multiboot 1 header)";
+	return "data of a kind that is not known";
+}
+
+static int refuse(const struct head *h, const char *path, int bits, struct why *why)
+{
+	if (!h->len)
+		return why_fail(why, -ENOEXEC, "image %s is empty", path);
+	if (bits && elf_machine(h) != EM_X86_64 && elf_machine(h) != EM_386)
+		return why_fail(why, -ENOEXEC, "image %s is an ELF for another processor (machine %u): x86_64 is needed", path,
+			elf_machine(h));
+	if (bits)
+		return why_fail(why, -ENOEXEC,
+			"image %s is an ELF without a PVH note or Multiboot header: it is a program, or its link script drops the note",
+			path);
+	return why_fail(why, -ENOEXEC, "image %s is %s; what boots is an ELF with a PVH note, or Multiboot", path,
+		looks_like(h));
+}
+
+int image_recognise(int fd, const char *path, struct image *out, struct why *why)
+{
+	struct head h = {0};
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return why_fail_errno(why, -errno, "image %s", path);
+	if (!S_ISREG(st.st_mode))
+		return why_fail(why, -ENOEXEC, "image %s is not a regular file", path);
+	size_t want = st.st_size < HEAD_MAX ? (size_t)st.st_size : HEAD_MAX;
+	int err = io_pread_full(fd, h.data, want, 0);
+	if (err < 0)
+		return why_fail_errno(why, err, "cannot read image %s", path);
+	h.len = want;
+
+	int bits = elf_bits(&h);
+	bool ours = bits && (elf_machine(&h) == EM_X86_64 || elf_machine(&h) == EM_386);
+	*out = (struct image){
+		.elf_bits = bits,
+		.multiboot_offset = find_multiboot(&h),
+		.size_bytes = (uint64_t)st.st_size,
+	};
+	if (ours && elf_has_pvh(fd, &h, bits, out->size_bytes)) {
+		out->kind = IMAGE_PVH;
+		return 0;
+	}
+	if (out->multiboot_offset >= 0 && (ours || !bits)) {
+		out->kind = IMAGE_MULTIBOOT;
+		return 0;
+	}
+	return refuse(&h, path, bits, why);
+}

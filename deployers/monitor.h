@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * monitor.h: what every deployer shares: it is the machine's memory of what the daemon has and has not got.
+ *
+ * Shape    one per process. It owns DIR (pid, lock, sock, console, end), the connection to the daemon, the two
+ *          streams and the time of leaving; the mode owns the machine and tells the monitor what happens
+ * Life     monitor_open, then the mode starts its machine and calls monitor_run, which returns when the machine has
+ *          ended (monitor_end) and the daemon has everything, or will not come any more
+ * Threads  the loop's
+ */
+#ifndef DEPLOYERS_MONITOR_H
+#define DEPLOYERS_MONITOR_H
+
+#include "cache/base/buf.h"
+#include "cache/base/chan.h"
+#include "cache/base/log.h"
+#include "cache/base/loop.h"
+#include "cache/base/seglog.h"
+#include "deployers/deploy.h"
+#include "deployers/plan.h"
+#include "deployers/streams.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How a machine or build ended: what goes to `end`. */
+struct machine_end {
+	bool failed;
+	unsigned status;
+	const char *how; /* a word of END_HOW */
+	char error[WHY_MAX]; /* "" when nothing went wrong */
+};
+
+struct monitor_ops {
+	/* A line for ctl: (rest) follows the word, "" if nothing does. To be answered with monitor_answer, now or
+	 * later, once. Not called after monitor_end. */
+	void (*command)(void *arg, uint64_t number, const char *word, const char *rest);
+	/* Somebody types. May be NULL. */
+	void (*typed)(void *arg, const void *data, size_t len);
+	/* The machine must end, in good order if it can: (reason) in words. */
+	void (*stop)(void *arg, const char *reason);
+};
+
+struct monitor {
+	struct loop *loop;
+	int dirfd, lock_fd, listen_fd, signal_fd;
+	struct watch *listen_watch, *signal_watch;
+	const struct monitor_ops *ops;
+	void *arg;
+
+	struct chan *chan;   /* the daemon, or NULL */
+	bool greeted;        /* it said HELLO on this connection */
+	bool bye, keep;      /* it said BYE; with "keep" */
+	bool orphaned;       /* the time for a new daemon is over */
+	uint64_t orphan_ms;
+	struct timer *orphan;
+
+	struct stream_in in;
+	struct stream_out out;
+	bool out_seen;
+	bool tee; /* stdout goes to the console's log too; never with streams = console */
+
+	struct seglog *console;
+	uint64_t console_end, console_told;
+	struct timer *console_timer;
+
+	const char *state;
+	struct buf events; /* lines that no daemon was there to hear, each with its NUL */
+	bool ended;
+	bool failed;
+	struct buf end; /* the text of `end` */
+};
+
+/* Takes DIR (the working directory), its lock, and the daemon's connection on fd 3 over. (log_name) is "console" or
+ * "build.log", of at most (log_max) bytes. */
+int monitor_open(struct monitor *m, const char *log_name, uint64_t log_max, const struct monitor_ops *ops, void *arg,
+	struct why *why);
+void monitor_plan(struct monitor *m, const struct plan *p);
+/* The status for exit(3). */
+int monitor_run(struct monitor *m);
+void monitor_close(struct monitor *m);
+
+/* (state) is one of DEPLOY_STATES, kept and not copied. */
+void monitor_state(struct monitor *m, const char *state);
+void monitor_event(struct monitor *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void monitor_mark(struct monitor *m, const char *name);
+void monitor_console(struct monitor *m, const void *data, size_t len);
+void monitor_answer(struct monitor *m, uint64_t number, int err, const char *words);
+/* Writes `end` and tells it. Once; all output of the machine was handed over before. */
+void monitor_end(struct monitor *m, const struct machine_end *e);
+
+#endif
