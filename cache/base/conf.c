@@ -166,6 +166,7 @@ static int parse_line(struct span p, struct buf *key, struct buf *value, struct 
 		return err;
 	buf_clear(key);
 	buf_clear(value);
+	buf_reserve(value, 0); /* "" and not NULL, if nothing is added */
 	skip_blanks(&p);
 	if (!p.len || p.s[0] == '#')
 		return 0;
