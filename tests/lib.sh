@@ -13,7 +13,8 @@ BUILD=${BUILD:-$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")/build}
 SOURCE=${SOURCE:-$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")}
 DIVERFS=$BUILD/bin/diverfs
 REGISTRY=${REGISTRY:-$BUILD/share/diverfs/registry}
-TOOLS=$BUILD/tests
+# shellcheck disable=SC2034
+TOOLS=$BUILD/tests # helpers in C
 if [ -z "${T:-}" ]; then # run by hand
 	T=$(mktemp -d /tmp/dt.XXXXXX)
 	chmod 755 "$T"
@@ -24,7 +25,6 @@ M=$T/m
 SLOW=${SLOW:-60} # seconds that anything which should happen soon may take
 
 TEST_N=0
-TEST_DAEMON=
 result() { # ok|"not ok" NAME
 	TEST_N=$((TEST_N + 1))
 	echo "$1 $TEST_N - $2"

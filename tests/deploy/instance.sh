@@ -5,7 +5,6 @@
 
 mount_registry
 cd "$M" || exit 1
-h=$M/run/h
 ok "mkdir makes one" mkdir run/h
 is "it is new" "$(cat run/h/state)" new
 is "wait: it was never launched" "$(cat run/h/wait 2>&1 | grep -o 'No data available')" "No data available"
