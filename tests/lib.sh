@@ -126,12 +126,15 @@ no_process() { [ -z "$(processes "$1")" ]; }
 
 # processes REGEX: ids of this test's processes whose command line matches
 processes() {
-	local p line
+	local p words line
 	for p in /proc/[0-9]*; do
-		line=$(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) || continue
+		mapfile -d '' -t words <"$p/cmdline" || continue
+		line="${words[*]}"
 		[[ "$line" =~ $1 ]] || continue
-		if [[ "$line" == *"$T/"* ]] || tr '\0' '\n' 2>/dev/null <"$p/environ" | grep -qx "T=$T" 2>/dev/null; then
-			[ "${p#/proc/}" != $$ ] && [ "${p#/proc/}" != "$BASHPID" ] && echo "${p#/proc/}"
+		[ "${p#/proc/}" = $$ ] || [ "${p#/proc/}" = "$BASHPID" ] && continue
+		if [[ "$line" == *"$T/"* ]] || [[ "$(readlink "$p/cwd")/" == "$T/"* ]] ||
+			grep -zqxF "T=$T" "$p/environ"; then
+			echo "${p#/proc/}"
 		fi
 	done 2>/dev/null
 }
