@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.h: the parts of diverfs-run, the program behind kernels/NAME/TAG/run.
+ *
+ *     run.c     from the first argument to the exit status
+ *     script.c  which mount and which kernel a path names
+ *     copy.c    the three streams
+ *
+ * Errors   0 or -errno, with words in (why)
+ */
+#ifndef FS_CLIENT_H
+#define FS_CLIENT_H
+
+#include "cache/base/log.h"
+
+/* What a path .../kernels/NAME/TAG/run says. */
+struct script {
+	int mount;    /* fd of the mount's root (O_PATH) */
+	int dir;      /* fd of NAME/TAG/ (O_PATH) */
+	char *kernel; /* NAME:TAG or NAME@sha256:..., as config takes it */
+};
+int script_find(const char *path, struct script *s, struct why *why);
+
+/* Copies until the end of (from), on a thread. (what) names the stream in messages. */
+struct copy;
+struct copy *copy_start(int from, int to, const char *what);
+/* As copy_start, from our own stdin, which may be a terminal; nobody waits for it. */
+void copy_start_stdin(int to);
+/* Waits for the end: 0, or -errno of the side that failed (said on stderr already). */
+int copy_join(struct copy *c);
+
+#endif
