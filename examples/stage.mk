@@ -1,0 +1,36 @@
+# stage.mk: the example kernels, from their sources to the embedded registry. Included by the main Makefile.
+#
+# A kernel's published src/ is complete: $(BUILD)/stage/NAME has src/ (lib, guest.h, app, Makefile, name) and the image
+# built from exactly that by the command that kernel.conf names.
+
+KERNELS  := hello upper sort count copy fail
+STAGE    := $(BUILD)/stage
+REGISTRY := $(SHARE)/registry
+
+LIB_FILES := $(sort $(wildcard examples/lib/*))
+
+.PHONY: stage registry
+stage: $(KERNELS:%=$(STAGE)/%/.done)
+registry: $(REGISTRY)/index.json
+
+.SECONDEXPANSION:
+$(STAGE)/%/.done: $(LIB_FILES) deployers/guest.h examples/stage.mk \
+		$$(sort $$(wildcard examples/kernels/$$*/* examples/kernels/$$*/app/*))
+	@rm -rf $(@D)
+	@mkdir -p $(@D)/src/lib $(@D)/images
+	@cp examples/kernels/$*/kernel.conf examples/kernels/$*/README.md $(@D)/
+	@cp -r examples/kernels/$*/app $(@D)/src/
+	@cp $(filter-out %/Makefile,$(LIB_FILES)) deployers/guest.h $(@D)/src/lib/
+	@cp examples/lib/Makefile $(@D)/src/
+	@echo $* >$(@D)/src/name
+	env -u MAKEFLAGS -u MAKELEVEL make -s -C $(@D)/src OUT="$(abspath $(@D))/images"
+	@touch $@
+
+# All kernels go into a new layout, which then takes the old one's place.
+$(REGISTRY)/index.json: $(KERNELS:%=$(STAGE)/%/.done) $(BIN)/diverfs
+	@rm -rf $(REGISTRY).tmp
+	@mkdir -p $(SHARE)
+	for k in $(KERNELS); do $(BIN)/diverfs publish $(STAGE)/$$k $(REGISTRY).tmp || exit 1; done
+	@rm -rf $(REGISTRY)
+	@mv $(REGISTRY).tmp $(REGISTRY)
+	@touch $@
