@@ -5,11 +5,14 @@
  * Made in main, given to libfuse as userdata, handed to every function. All of it belongs to the
  * loop's thread, so there is no lock anywhere in fs/; what runs in the pool gets copies or fds.
  *
- * Rooms    main.c       options, mount, signals, the loop
+ * Rooms    main.c       the order of beginning and end, signals; options.c the command line; mountpoint.c
+ *                       where it is mounted and its state; start.h is between these three
  *          ops.c        libfuse's operation table; the only place that replies to the kernel
+ *          session.c    the mount itself: its descriptor, what the kernel is told to forget
  *          tree.c       node numbers and classes; knows nothing of libfuse
  *          root.c       /, README, modes, status, log             (class FIXED)
- *          kernels.c    kernels/: names, views, entries, run       (classes NAMES and VIEW)
+ *          kernels.c    kernels/: names and tags                  (class NAMES)
+ *          views.c      below a tag: entries, run, cached         (class VIEW)
  *          instance.c   what an instance is, its states, what moves it from one to the next
  *          config.c     an instance's config, checked and resolved
  *          launch.c     deployers: modes, starting, following, finding again, stopping
@@ -38,13 +41,15 @@ struct fuse_session;
 struct fs_options { /* set once in main, strings live for ever */
 	char *mountpoint;      /* absolute */
 	char **registries;     /* NULL-terminated, absolute paths, in order */
-	char *cache_dir, *state_dir;
+	char *cache_dir;
+	char *state_dir;       /* of this mount point */
 	char *libexec_dir;     /* diverfs-run, diverfs-fullvm, diverfs-build, probe.elf */
 	char *qemu, *bwrap;    /* programs; may be set to test what happens without */
 	uint64_t memory_max;   /* bytes that all running instances may have together */
 	uint32_t instances_max;
 	bool keep;             /* a clean unmount leaves running instances running */
 	bool allow_other;
+	bool foreground;       /* the log goes to stderr */
 	bool debug;
 };
 
@@ -59,12 +64,15 @@ struct fs {
 	struct pool *pool;
 	struct cache *cache;
 	struct fuse_session *session;
+	struct session *mount;         /* session.c */
+	bool stopping;                 /* fs_shutdown was called: nothing new begins */
 	struct kernels *kernels;       /* kernels.c */
 	struct run *run;               /* instance.c */
 	struct workspaces *workspaces; /* workspace.c */
 };
 
-/* Ends the daemon: unmounts when it was asked to by a signal, then stops instances and leaves the loop. */
+/* Ends the daemon: takes the mount away (who has files open there is still answered), stops instances, leaves the
+ * loop. More calls than one are fine. */
 void fs_shutdown(struct fs *fs);
 
 /* Each room's beginning and end, called by main in this order (and in reverse). */

@@ -32,6 +32,7 @@ struct attr {
 	uint64_t size;
 	struct timespec mtime, ctime, atime; /* ctime and atime 0: as mtime */
 	uint64_t blocks;   /* 512 bytes each; 0: from size */
+	uint32_t blksize;  /* what cat and cp should read at once (a stream is faster with 1 MiB); 0: 4096 */
 	double entry_ttl, attr_ttl; /* seconds; TTL_EVER for what never changes */
 };
 #define TTL_EVER 1e9
@@ -82,15 +83,18 @@ void reply_entry(fuse_req_t req, const struct attr *a);
 /* The name does not exist; the kernel may remember that for (ttl) seconds. */
 void reply_absent(fuse_req_t req, double ttl);
 void reply_attr(fuse_req_t req, const struct attr *a);
-/* If the open was interrupted meanwhile the class's release is called. */
+/* If the open was interrupted meanwhile the class's release is called. FLUSH is not asked for of classes without it. */
 void reply_open(fuse_req_t req, struct node n, struct fuse_file_info *fi);
+/* As reply_open, for an opendir that is answered later (at once, reply_open will do). */
+void reply_opendir(fuse_req_t req, struct node n, struct fuse_file_info *fi);
 void reply_create(fuse_req_t req, const struct attr *a, struct fuse_file_info *fi);
 void reply_data(fuse_req_t req, const void *data, size_t size);
 void reply_written(fuse_req_t req, size_t size);
 void reply_link(fuse_req_t req, const char *target);
 void reply_poll(fuse_req_t req, unsigned revents);
 
-/* One entry with its attributes (used by readdirplus; plain readdir takes node and mode). (next) is the position after
+/* One entry with its attributes (used by readdirplus; plain readdir takes node and mode). With nlink 0 readdirplus, too,
+ * takes node and mode only: the kernel will look the name up when it wants to know. (next) is the position after
  * it. False: it did not fit, stop. Counts as a lookup of the node when it is told to the kernel with attributes: true is
  * put into (*plus) then (may be NULL). */
 bool listing_add(struct listing *l, const char *name, const struct attr *a, uint64_t next, bool *plus);
@@ -121,10 +125,16 @@ bool req_wants_cancel(fuse_req_t req);
 void ops_forget_entry(struct fs *fs, struct node dir, const char *name);
 void ops_forget_attr(struct fs *fs, struct node n);
 
-/* ops.c's own beginning and end: the session is made, mounted and watched by the loop. */
+/* The session is made, mounted and watched by the loop; fs->own_dev is known then. */
 struct fuse_args;
 int ops_mount(struct fs *fs, struct fuse_args *args, struct why *why);
-void ops_unmount(struct fs *fs);
+/* Takes the mount out of the tree of names, in the pool; open files go on being served. (done) comes on the loop. */
+void ops_unmount(struct fs *fs, void (*done)(void *arg), void *arg);
+/* Ends the connection: unmounts what is still mounted, fails what was not answered. */
 void ops_free(struct fs *fs);
+
+/* Between ops.c and session.c: the table for fuse_session_new. */
+struct fuse_lowlevel_ops;
+extern const struct fuse_lowlevel_ops ops_table;
 
 #endif

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.c: the command line.
+ *
+ *     diverfs [options] [registry...] mountpoint
+ *
+ * mount(8) calls it by way of mount.fuse3, with the registry as the source and what stands in fstab as -o: what is
+ * meant for mount(8) is dropped, what libfuse and the kernel understand is passed on, the rest is refused.
+ *
+ * Exit status, as mount(8) and fusermount3 have it: 0 mounted; 1 not, for whatever reason, also wrong usage.
+ */
+#include "cache/base/conf.h"
+#include "cache/base/io.h"
+#include "fs/start.h"
+
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define INSTANCES_DEFAULT 64
+#define INSTANCES_MAX     4096
+#define MEMORY_MIN        (16u << 20)
+
+struct raw { /* as written */
+	char *cache, *state, *memory, *instances, *qemu, *bwrap, *fsname;
+	int keep, allow_other, foreground, debug, help, version;
+	char **words; /* registries, then the mount point */
+	size_t count;
+	bool bad;
+};
+
+#define VALUE(word, field) { word "=%s", offsetof(struct raw, field), 0 }
+#define FLAG(word, field)  { word, offsetof(struct raw, field), 1 }
+static const struct fuse_opt spec[] = {
+	VALUE("cache", cache),
+	VALUE("state", state),
+	VALUE("memory", memory),
+	VALUE("instances", instances),
+	VALUE("qemu", qemu),
+	VALUE("bwrap", bwrap),
+	VALUE("fsname", fsname),
+	FLAG("keep", keep),
+	FLAG("allow_other", allow_other),
+	FLAG("-f", foreground),
+	FLAG("-d", debug),
+	FLAG("debug", debug),
+	FLAG("-h", help),
+	FLAG("--help", help),
+	FLAG("-V", version),
+	FLAG("--version", version),
+	FUSE_OPT_END,
+};
+
+/* For libfuse and the kernel. dev and suid are not among them: nothing here is a device, nothing is set-id. */
+static const char *const passed[] = { "ro", "rw", "nodev", "nosuid", "exec", "noexec", "sync", "async", "atime", "noatime",
+	"dirsync", "nodiratime", "norelatime", "nostrictatime", "auto_unmount", "allow_root", "default_permissions", NULL };
+/* For mount(8), or without a meaning here. */
+static const char *const dropped[] = { "dev", "suid", "user", "users", "nouser", "owner", "group", "auto", "noauto",
+	"_netdev", "nofail", "defaults", "relatime", "strictatime", "diratime", "lazytime", "nolazytime", "silent", "loud",
+	"-s", NULL };
+static const char *const dropped_prefix[] = { "x-", "X-", "comment=", "user=", "uhelper=", "helper=", "subtype=", NULL };
+
+static const char help_text[] =
+	"usage: diverfs [options] [registry...] mountpoint\n"
+	"       diverfs publish DIR LAYOUT [NAME:TAG]\n"
+	"\n"
+	"Mounts registries of specialised operating-system kernels as files. A registry is a directory with an\n"
+	"OCI image layout; without one, or as `embedded', the one that comes with diverfs is taken.\n"
+	"To end it: fusermount3 -u mountpoint\n"
+	"\n"
+	"    -o opt[,opt...]    mount options\n"
+	"    -f                 stay in the foreground, log to standard error\n"
+	"    -d                 as -f, and log each request\n"
+	"    -h, --help         this text\n"
+	"    -V, --version      the version\n"
+	"\n"
+	"mount options:\n"
+	"    cache=DIR          where content is kept            (~/.cache/diverfs; root: /var/cache/diverfs)\n"
+	"    state=DIR          where instances and the log are  (~/.local/state/diverfs; root: /var/lib/diverfs)\n"
+	"    memory=SIZE        what all running kernels may have together (half of the machine's)\n"
+	"    instances=N        how many instances there may be  (64)\n"
+	"    keep               unmounting leaves running kernels running\n"
+	"    allow_other        other users may look at kernels/; run/ stays the owner's\n"
+	"    qemu=PATH          the QEMU program                 (qemu-system-x86_64)\n"
+	"    bwrap=PATH         the bubblewrap program           (bwrap)\n"
+	"    ro, noexec, noatime, auto_unmount ... as mount(8) and fuse(8) say\n";
+
+static bool in_words(const char *s, const char *const *words)
+{
+	for (; *words; words++)
+		if (!strcmp(s, *words))
+			return true;
+	return false;
+}
+
+static bool in_prefixes(const char *s, const char *const *words)
+{
+	for (; *words; words++)
+		if (!strncmp(s, *words, strlen(*words)))
+			return true;
+	return false;
+}
+
+/* libfuse's contract: 1 keeps the word for libfuse, 0 drops it, -1 ends the parsing. */
+static int each_word(void *data, const char *arg, int key, struct fuse_args *args)
+{
+	(void)args;
+	struct raw *r = data;
+	if (key == FUSE_OPT_KEY_NONOPT) {
+		r->words = xrealloc(r->words, (r->count + 1) * sizeof *r->words);
+		r->words[r->count++] = xstrdup(arg);
+		return 0;
+	}
+	if (in_words(arg, passed))
+		return 1;
+	if (in_words(arg, dropped) || in_prefixes(arg, dropped_prefix))
+		return 0;
+	r->bad = true;
+	log_error("unknown option: %s (diverfs --help lists them)", arg);
+	return -1;
+}
+
+/* --- values ------------------------------------------------------------------------------------ */
+
+static char *absolute(const char *path)
+{
+	char *real = realpath(path, NULL), here[PATH_MAX];
+	if (real)
+		return real;
+	if (path[0] == '/' || !getcwd(here, sizeof here))
+		return xstrdup(path);
+	return xasprintf("%s/%s", strcmp(here, "/") ? here : "", path);
+}
+
+/* As absolute, but the last component may be a dead mount, which realpath cannot look at. */
+static char *absolute_mountpoint(const char *path)
+{
+	char *real = realpath(path, NULL);
+	if (real)
+		return real;
+	autofree char *copy = xstrdup(path);
+	size_t len = strlen(copy);
+	while (len > 1 && copy[len - 1] == '/')
+		copy[--len] = '\0';
+	char *slash = strrchr(copy, '/');
+	const char *last = slash ? slash + 1 : copy;
+	autofree char *above = slash ? xstrndup(copy, slash == copy ? 1 : (size_t)(slash - copy)) : xstrdup(".");
+	autofree char *dir = absolute(above);
+	return xasprintf("%s/%s", strcmp(dir, "/") ? dir : "", last);
+}
+
+static const char *home(void)
+{
+	const char *h = getenv("HOME");
+	struct passwd *p;
+	if (h && h[0] == '/')
+		return h;
+	p = getpwuid(getuid());
+	return p && p->pw_dir ? p->pw_dir : "/tmp";
+}
+
+/* Where things are by default: the XDG directories for users, the system's for root. */
+static char *default_dir(const char *variable, const char *below_home, const char *for_root)
+{
+	const char *xdg = getenv(variable);
+	if (!geteuid())
+		return xstrdup(for_root);
+	if (xdg && xdg[0] == '/')
+		return xasprintf("%s/diverfs", xdg);
+	return xasprintf("%s/%s/diverfs", home(), below_home);
+}
+
+/* What is installed beside the program: bin/diverfs, libexec/diverfs, share/diverfs. */
+static char *installed(const char *what)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	if (n <= 0)
+		return xasprintf("/usr/%s", what);
+	exe[n] = '\0';
+	for (int i = 0; i < 2; i++) {
+		char *slash = strrchr(exe, '/');
+		if (slash)
+			*slash = '\0';
+	}
+	return xasprintf("%s/%s", exe, what);
+}
+
+static char *registry_path(const char *word, struct why *why)
+{
+	if (strcmp(word, "embedded"))
+		return strstr(word, "://") ? xstrdup(word) : absolute(word);
+	char *path = installed("share/diverfs/registry");
+	if (!access(path, F_OK))
+		return path;
+	why_fail_errno(why, -errno, "%s: the embedded registry is missing: install diverfs as a whole (make), or name a registry",
+		path);
+	free(path);
+	return NULL;
+}
+
+static int set_limits(const struct raw *r, struct fs_options *o, struct why *why)
+{
+	uint64_t n = INSTANCES_DEFAULT;
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
+	o->memory_max = memory / 2;
+	int err = r->memory ? conf_size("memory", r->memory, MEMORY_MIN, UINT64_MAX / 2, &o->memory_max, why) : 0;
+	if (!err && r->instances)
+		err = conf_number("instances", r->instances, 1, INSTANCES_MAX, &n, why);
+	o->instances_max = (uint32_t)n;
+	return err;
+}
+
+static int set_paths(const struct raw *r, struct fs_options *o, struct why *why)
+{
+	size_t n = r->count - 1;
+	o->mountpoint = absolute_mountpoint(r->words[n]);
+	o->registries = xcalloc(n + 2, sizeof *o->registries);
+	for (size_t i = 0; i < (n ? n : 1); i++) {
+		o->registries[i] = registry_path(n ? r->words[i] : "embedded", why);
+		if (!o->registries[i])
+			return why ? why->err : -ENOENT;
+	}
+	o->cache_dir = r->cache ? absolute(r->cache) : default_dir("XDG_CACHE_HOME", ".cache", "/var/cache/diverfs");
+	o->state_dir = r->state ? absolute(r->state) : default_dir("XDG_STATE_HOME", ".local/state", "/var/lib/diverfs");
+	o->libexec_dir = installed("libexec/diverfs");
+	o->qemu = r->qemu && strchr(r->qemu, '/') ? absolute(r->qemu) : xstrdup(r->qemu ? r->qemu : "qemu-system-x86_64");
+	o->bwrap = r->bwrap && strchr(r->bwrap, '/') ? absolute(r->bwrap) : xstrdup(r->bwrap ? r->bwrap : "bwrap");
+	return 0;
+}
+
+/* What `mount` shows, and fstab is compared with: the registry as it was written. */
+static void add_mount_options(const struct raw *r, const struct fs_options *o, struct fuse_args *args)
+{
+	char *opts = NULL;
+	autofree char *name =
+		xasprintf("fsname=%s", r->fsname ? r->fsname : r->count > 1 ? r->words[0] : "embedded");
+	fuse_opt_add_opt(&opts, "default_permissions");
+	fuse_opt_add_opt(&opts, "subtype=diverfs");
+	fuse_opt_add_opt_escaped(&opts, name);
+	if (o->allow_other)
+		fuse_opt_add_opt(&opts, "allow_other");
+	if (o->debug)
+		fuse_opt_add_opt(&opts, "debug");
+	fuse_opt_add_arg(args, "-o");
+	fuse_opt_add_arg(args, opts);
+	free(opts);
+}
+
+static void raw_free(struct raw *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		free(r->words[i]);
+	free(r->words);
+	free(r->cache);
+	free(r->state);
+	free(r->memory);
+	free(r->instances);
+	free(r->qemu);
+	free(r->bwrap);
+	free(r->fsname);
+}
+
+static int use(const struct raw *r, struct fs_options *o, struct fuse_args *args)
+{
+	struct why why = { 0 };
+	if (r->help) {
+		fputs(help_text, stdout);
+		return 0;
+	}
+	if (r->version) {
+		printf("diverfs %s\nlibfuse %s\n", DIVERFS_VERSION, fuse_pkgversion());
+		return 0;
+	}
+	if (!r->count) {
+		log_error("where to mount it? usage: diverfs [options] [registry...] mountpoint (more: diverfs --help)");
+		return 1;
+	}
+	*o = (struct fs_options){
+		.keep = r->keep, .allow_other = r->allow_other, .debug = r->debug, .foreground = r->foreground || r->debug
+	};
+	if (set_limits(r, o, &why) || set_paths(r, o, &why)) {
+		log_error("%s", why.text);
+		return 1;
+	}
+	add_mount_options(r, o, args);
+	return -1;
+}
+
+int options_parse(int argc, char **argv, struct fs_options *o, struct fuse_args *args)
+{
+	struct raw r = { 0 };
+	*args = (struct fuse_args)FUSE_ARGS_INIT(argc, argv);
+	int bad = fuse_opt_parse(args, &r, spec, each_word);
+	int status = bad || r.bad ? 1 : use(&r, o, args);
+	raw_free(&r);
+	return status;
+}

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * views.c: what is below kernels/<name>/<tag>/: the entries of an artifact, and two files that are not in it: run and
+ * cached. All of it but cached never changes, so the kernel may keep it for ever; an entry's node number is the view's
+ * number and the entry's index, and nothing is kept per entry.
+ */
+#include "fs/kernels.h"
+#include "cache/base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READ_MAX      (1u << 20)
+#define FAIL_AFTER_NS 5000000000u /* how long a view whose content did not come fails at once */
+
+enum { EXTRA_RUN = VIEW_EXTRA, EXTRA_CACHED, EXTRA_END };
+static const char *const extra_names[] = { "run", "cached" };
+
+struct slot {
+	struct view *view; /* NULL: nobody is in it */
+	uint64_t lookups;  /* that the kernel has not taken back, all entries together */
+	uint64_t stalled_until_ns;
+};
+
+int cache_errno(int err)
+{
+	return err == -EILSEQ || err == -EBADMSG ? -EIO : err;
+}
+
+static struct slot *slot_of(struct fs *fs, struct node n)
+{
+	struct kernels *k = fs->kernels;
+	return n.a < k->keys.count && k->slots[n.a].view ? &k->slots[n.a] : NULL;
+}
+
+/* --- attributes -------------------------------------------------------------------------------- */
+
+static void entry_attr(struct node n, const struct entry *e, struct attr *a)
+{
+	static const uint32_t types[] = { [ENTRY_DIR] = S_IFDIR, [ENTRY_FILE] = S_IFREG, [ENTRY_LINK] = S_IFLNK };
+	*a = (struct attr){
+		.node = { NODE_VIEW, n.a, e->index },
+		.mode = types[e->type] | (e->mode & 0555),
+		.nlink = e->nlink ? e->nlink : 1,
+		.size = e->size,
+		.mtime.tv_sec = e->mtime,
+		.entry_ttl = TTL_EVER,
+		.attr_ttl = TTL_EVER,
+	};
+	if (e->type == ENTRY_LINK)
+		a->mode |= 0777;
+}
+
+static int cached_text(const struct view *v, char *out, size_t size)
+{
+	uint64_t here, total;
+	view_cached(v, &here, &total);
+	return snprintf(out, size, "here %" PRIu64 "\ntotal %" PRIu64 "\n", here, total);
+}
+
+static void extra_attr(struct fs *fs, struct node n, const struct view *v, struct attr *a)
+{
+	struct entry root;
+	char text[64];
+	view_entry(v, 0, &root);
+	*a = (struct attr){
+		.node = n,
+		.mode = S_IFREG | (n.b == EXTRA_RUN ? 0555 : 0444),
+		.nlink = 1,
+		.size = n.b == EXTRA_RUN ? fs->kernels->run_len : (uint64_t)cached_text(v, text, sizeof text),
+		.mtime.tv_sec = root.mtime,
+		.entry_ttl = TTL_EVER,
+		.attr_ttl = n.b == EXTRA_RUN ? TTL_EVER : 0,
+	};
+}
+
+/* 0 or -errno */
+static int attr_of(struct fs *fs, struct node n, struct attr *a)
+{
+	struct slot *s = slot_of(fs, n);
+	struct entry e;
+	if (!s)
+		return -ESTALE;
+	if (n.b >= VIEW_EXTRA && n.b < EXTRA_END) {
+		extra_attr(fs, n, s->view, a);
+		return 0;
+	}
+	if (view_entry(s->view, n.b, &e))
+		return -ESTALE;
+	entry_attr(n, &e, a);
+	return 0;
+}
+
+/* --- views come and go ------------------------------------------------------------------------- */
+
+static char *key_of(const char *name, const char *reference, const char *digest)
+{
+	return xasprintf("%s %s %s", name, reference, digest);
+}
+
+bool views_node(struct fs *fs, const char *name, const char *reference, const char *listed, struct node *out)
+{
+	autofree char *key = key_of(name, reference, listed);
+	int64_t id = intern_id(&fs->kernels->keys, key, false);
+	if (id < 0 || !fs->kernels->slots[id].view)
+		return false;
+	*out = (struct node){ NODE_VIEW, (uint32_t)id, 0 };
+	return true;
+}
+
+/* Takes (v) over. Its number, or -1: there are no more numbers. */
+static int64_t number_for(struct kernels *k, const char *name, const char *reference, struct view *v)
+{
+	autofree char *key = key_of(name, reference, view_digest(v));
+	int64_t id = intern_id(&k->keys, key, k->keys.count <= NODE_A_MAX);
+	if (id < 0) {
+		view_put(v);
+		return -1;
+	}
+	if (id >= k->slot_cap) {
+		uint32_t cap = k->slot_cap ? 2 * k->slot_cap : 64;
+		k->slots = xrealloc(k->slots, cap * sizeof *k->slots);
+		memset(k->slots + k->slot_cap, 0, (cap - k->slot_cap) * sizeof *k->slots);
+		k->slot_cap = cap;
+	}
+	if (k->slots[id].view)
+		view_put(v);
+	else
+		k->slots[id].view = v;
+	return id;
+}
+
+static void reply_root(struct fs *fs, fuse_req_t req, struct node n)
+{
+	struct attr a;
+	int err = attr_of(fs, n, &a);
+	if (err) {
+		reply_err(req, err);
+		return;
+	}
+	a.entry_ttl = NAMES_TTL; /* the tag may move; what it was stays as it is */
+	fs->kernels->slots[n.a].lookups++;
+	reply_entry(req, &a);
+}
+
+/* A lookup that waits for a view. */
+struct opening {
+	struct fs *fs;
+	fuse_req_t req; /* NULL: the deadline has answered */
+	struct timer *deadline;
+	char *name, *reference;
+};
+
+static void opening_late(void *arg)
+{
+	struct opening *o = arg;
+	o->deadline = NULL;
+	log_error("kernels/%s/%s: the registry did not answer within %d s", o->name, o->reference,
+		LOOKUP_DEADLINE_MS / 1000);
+	reply_err(o->req, -ETIMEDOUT);
+	o->req = NULL;
+}
+
+static void opening_failed(struct opening *o, int err, const struct why *why)
+{
+	if (!o->req)
+		return;
+	if (err == -ENOENT) { /* gone between the names and now, or a digest that nobody has */
+		reply_absent(o->req, NAMES_TTL);
+		return;
+	}
+	log_error("kernels/%s/%s: %s", o->name, o->reference, why && why->text[0] ? why->text : err_text(err));
+	reply_err(o->req, cache_errno(err));
+}
+
+static void opening_done(void *arg, int err, const struct why *why, struct view *view)
+{
+	struct opening *o = arg;
+	struct kernels *k = o->fs->kernels;
+	if (k)
+		timer_cancel(o->deadline);
+	if (err) {
+		if (k)
+			opening_failed(o, err, why);
+	} else if (!k || !o->req) {
+		view_put(view);
+	} else {
+		int64_t id = number_for(k, o->name, o->reference, view);
+		if (id < 0)
+			reply_err(o->req, -ENFILE);
+		else
+			reply_root(o->fs, o->req, (struct node){ NODE_VIEW, (uint32_t)id, 0 });
+	}
+	free(o->name);
+	free(o->reference);
+	free(o);
+}
+
+void views_lookup_tag(struct fs *fs, fuse_req_t req, const char *name, const char *reference, const char *listed)
+{
+	struct node n;
+	if (views_node(fs, name, reference, listed, &n)) {
+		reply_root(fs, req, n);
+		return;
+	}
+	struct opening *o = xmalloc(sizeof *o);
+	*o = (struct opening){ .fs = fs, .req = req, .name = xstrdup(name), .reference = xstrdup(reference) };
+	o->deadline = loop_after(fs->loop, LOOKUP_DEADLINE_MS, opening_late, o);
+	cache_view(fs->cache, o->name, o->reference, opening_done, o);
+}
+
+static void views_forget(struct fs *fs, struct node n, uint64_t nlookup)
+{
+	struct slot *s = fs->kernels ? slot_of(fs, n) : NULL;
+	if (!s)
+		return;
+	s->lookups -= nlookup < s->lookups ? nlookup : s->lookups;
+	if (s->lookups)
+		return;
+	view_put(s->view);
+	s->view = NULL;
+}
+
+/* --- the class --------------------------------------------------------------------------------- */
+
+static bool extra_named(const char *name, uint32_t *b)
+{
+	for (uint32_t i = 0; i < EXTRA_END - VIEW_EXTRA; i++) {
+		if (!strcmp(name, extra_names[i])) {
+			*b = VIEW_EXTRA + i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void views_lookup(struct fs *fs, fuse_req_t req, struct node dir, const char *name)
+{
+	struct slot *s = slot_of(fs, dir);
+	struct node n = { NODE_VIEW, dir.a, 0 };
+	struct entry e;
+	struct attr a;
+	int err = -ESTALE;
+	if (s && dir.b == 0 && extra_named(name, &n.b)) {
+		extra_attr(fs, n, s->view, &a);
+		err = 0;
+	} else if (s) {
+		err = view_lookup(s->view, dir.b, name, &e);
+		if (!err)
+			entry_attr(dir, &e, &a);
+	}
+	if (err == -ENOENT) {
+		reply_absent(req, TTL_EVER);
+	} else if (err) {
+		reply_err(req, err);
+	} else {
+		s->lookups++;
+		reply_entry(req, &a);
+	}
+}
+
+static void views_getattr(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi)
+{
+	(void)fi;
+	struct attr a;
+	int err = attr_of(fs, n, &a);
+	if (err)
+		reply_err(req, err);
+	else
+		reply_attr(req, &a);
+}
+
+static void views_readlink(struct fs *fs, fuse_req_t req, struct node n)
+{
+	struct slot *s = slot_of(fs, n);
+	struct entry e;
+	if (!s || view_entry(s->view, n.b, &e))
+		reply_err(req, -ESTALE);
+	else if (e.type != ENTRY_LINK || !e.target)
+		reply_err(req, -EINVAL);
+	else
+		reply_link(req, e.target);
+}
+
+static void views_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi)
+{
+	struct slot *s = slot_of(fs, n);
+	if (!s || (fi->flags & O_ACCMODE) != O_RDONLY) {
+		reply_err(req, s ? -EROFS : -ESTALE);
+		return;
+	}
+	if (n.b == EXTRA_CACHED) {
+		char text[64];
+		cached_text(s->view, text, sizeof text);
+		fi->fh = (uintptr_t)xstrdup(text);
+		fi->direct_io = 1;
+	} else {
+		fi->keep_cache = 1;
+	}
+	reply_open(req, n, fi);
+}
+
+static void views_release(struct fs *fs, struct node n, struct fuse_file_info *fi)
+{
+	(void)fs;
+	if (n.b == EXTRA_CACHED)
+		free((char *)(uintptr_t)fi->fh);
+}
+
+static void reply_part(fuse_req_t req, const char *text, size_t len, size_t size, uint64_t off)
+{
+	size_t left = off < len ? len - (size_t)off : 0;
+	reply_data(req, left ? text + off : "", size < left ? size : left);
+}
+
+/* The path of an entry, for the log. */
+static void put_path(const struct view *v, uint32_t index, struct buf *out)
+{
+	struct entry e;
+	if (!index || out->len > 4096 || view_entry(v, index, &e))
+		return;
+	put_path(v, e.parent, out);
+	buf_printf(out, "/%s", e.name);
+}
+
+static void log_read_error(const struct view *v, uint32_t index, const char *what)
+{
+	autobuf struct buf path = { 0 };
+	put_path(v, index, &path);
+	log_error("kernels/%s/%s%s: %s", view_name(v), view_tag(v), path.len ? path.data : "", what);
+}
+
+/* A read that waits for content. */
+struct reading {
+	struct fs *fs;
+	fuse_req_t req; /* NULL: the deadline has answered */
+	struct timer *deadline;
+	struct view *view;
+	struct node n;
+	uint64_t here; /* how much had come when the deadline was set */
+};
+
+/* Late only if nothing at all came meanwhile. */
+static void reading_late(void *arg)
+{
+	struct reading *r = arg;
+	uint64_t here, total;
+	view_cached(r->view, &here, &total);
+	r->deadline = NULL;
+	if (here != r->here) {
+		r->here = here;
+		r->deadline = loop_after(r->fs->loop, LOOKUP_DEADLINE_MS, reading_late, r);
+		return;
+	}
+	struct slot *s = slot_of(r->fs, r->n);
+	if (s) /* the kernel asks once more after a failed read-ahead: not another wait */
+		s->stalled_until_ns = clock_mono_ns() + FAIL_AFTER_NS;
+	log_read_error(r->view, r->n.b, "no content came within 5 s");
+	reply_err(r->req, -ETIMEDOUT);
+	r->req = NULL;
+}
+
+static void reading_done(void *arg, int err, const struct why *why, const void *data, size_t len)
+{
+	struct reading *r = arg;
+	if (r->fs->kernels) {
+		timer_cancel(r->deadline);
+		if (err && r->req)
+			log_read_error(r->view, r->n.b, why && why->text[0] ? why->text : err_text(err));
+		if (err && r->req)
+			reply_err(r->req, cache_errno(err));
+		else if (r->req)
+			reply_data(r->req, data, len);
+	}
+	view_put(r->view);
+	free(r);
+}
+
+static void read_later(struct fs *fs, fuse_req_t req, struct node n, struct slot *s, size_t size, uint64_t off)
+{
+	uint64_t total;
+	if (s->stalled_until_ns && clock_mono_ns() < s->stalled_until_ns) {
+		reply_err(req, -ETIMEDOUT);
+		return;
+	}
+	struct reading *r = xmalloc(sizeof *r);
+	*r = (struct reading){ .fs = fs, .req = req, .view = view_get(s->view), .n = n };
+	view_cached(r->view, &r->here, &total);
+	r->deadline = loop_after(fs->loop, LOOKUP_DEADLINE_MS, reading_late, r);
+	view_read(r->view, n.b, off, size, reading_done, r);
+}
+
+static void views_read(struct fs *fs, fuse_req_t req, struct node n, size_t size, uint64_t off,
+	struct fuse_file_info *fi)
+{
+	static char data[READ_MAX];
+	struct slot *s = slot_of(fs, n);
+	if (!s) {
+		reply_err(req, -ESTALE);
+	} else if (n.b == EXTRA_RUN) {
+		reply_part(req, fs->kernels->run_text, fs->kernels->run_len, size, off);
+	} else if (n.b == EXTRA_CACHED) {
+		const char *text = (const char *)(uintptr_t)fi->fh;
+		reply_part(req, text, strlen(text), size, off);
+	} else {
+		size = size < READ_MAX ? size : READ_MAX;
+		ssize_t got = view_read_now(s->view, n.b, off, data, size);
+		if (got >= 0) {
+			reply_data(req, data, (size_t)got);
+		} else if (got == -EAGAIN) {
+			read_later(fs, req, n, s, size, off);
+		} else {
+			log_read_error(s->view, n.b, err_text((int)got));
+			reply_err(req, cache_errno((int)got));
+		}
+	}
+}
+
+static void views_opendir(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi)
+{
+	struct slot *s = slot_of(fs, n);
+	if (!s) {
+		reply_err(req, -ESTALE);
+		return;
+	}
+	fi->keep_cache = fi->cache_readdir = 1;
+	reply_opendir(req, n, fi);
+}
+
+/* Position 0 is ".", 1 "..", then the children by index, then, in the root, run and cached. */
+static void views_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t off, struct listing *l,
+	struct fuse_file_info *fi)
+{
+	(void)fi;
+	struct slot *s = slot_of(fs, n);
+	struct entry dir, e;
+	bool told, more = true;
+	if (!s || view_entry(s->view, n.b, &dir) || dir.type != ENTRY_DIR) {
+		reply_err(req, s ? -ENOTDIR : -ESTALE);
+		return;
+	}
+	uint64_t children = 2 + (uint64_t)dir.child_count, end = children + (n.b ? 0 : EXTRA_END - VIEW_EXTRA);
+	for (; more && off < end; off++) {
+		struct attr a;
+		const char *name = off == 0 ? "." : "..";
+		if (off < 2) {
+			entry_attr(n, &dir, &a);
+		} else if (off < children) {
+			if (view_entry(s->view, dir.first_child + (uint32_t)(off - 2), &e))
+				break;
+			entry_attr(n, &e, &a);
+			name = e.name;
+		} else {
+			extra_attr(fs, (struct node){ NODE_VIEW, n.a, VIEW_EXTRA + (uint32_t)(off - children) }, s->view, &a);
+			name = extra_names[off - children];
+		}
+		more = listing_add(l, name, &a, off + 1, &told);
+		s->lookups += told;
+	}
+	reply_listing(req, l);
+}
+
+const struct node_ops view_ops = {
+	.lookup = views_lookup,
+	.getattr = views_getattr,
+	.readlink = views_readlink,
+	.open = views_open,
+	.read = views_read,
+	.release = views_release,
+	.opendir = views_opendir,
+	.readdir = views_readdir,
+	.forget = views_forget,
+};
+
+/* --- run --------------------------------------------------------------------------------------- */
+
+/* "#!" takes a path without blanks, and not a long one (PITFALLS 13): else a shell passes the words on. */
+static void make_run_text(struct fs *fs, struct buf *out)
+{
+	autofree char *program = xasprintf("%s/diverfs-run", fs->opt.libexec_dir);
+	if (strlen(program) <= 120 && !program[strcspn(program, " \t\n\r\v\f")]) {
+		buf_printf(out, "#!%s\n", program);
+		return;
+	}
+	buf_puts(out, "#!/bin/sh\nexec '");
+	for (const char *s = program; *s; s++) {
+		if (*s == '\'')
+			buf_puts(out, "'\\''");
+		else
+			buf_append(out, s, 1);
+	}
+	buf_puts(out, "' \"$0\" \"$@\"\n");
+}
+
+void views_init(struct fs *fs)
+{
+	struct buf text = { 0 };
+	make_run_text(fs, &text);
+	fs->kernels->run_len = text.len;
+	fs->kernels->run_text = buf_steal(&text);
+}
+
+void views_free(struct fs *fs)
+{
+	struct kernels *k = fs->kernels;
+	for (uint32_t i = 0; i < k->keys.count; i++)
+		if (k->slots[i].view)
+			view_put(k->slots[i].view);
+	free(k->slots);
+	free(k->run_text);
+	intern_free(&k->keys);
+}
