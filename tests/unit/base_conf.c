@@ -211,7 +211,8 @@ static void garbage_never_crashes(void **state)
 	(void)state;
 	for (int i = 0; i < 20000; i++) {
 		size_t len = rnd(&seed) % 60;
-		char *text = malloc(len ? len : 1); /* exactly as long, so that a sanitizer sees a step too far */
+		char *text =
+			malloc(len ? len : 1); /* exactly as long, so that a sanitizer sees a step too far */
 		struct why w;
 
 		for (size_t j = 0; j < len; j++)
@@ -243,9 +244,9 @@ static void size_refused(const char *text)
 
 static void sizes(void **state)
 {
-	static const char *const wrong[] = { "", "M", "-1", "+1", " 1", "1 ", "1 M", "12X", "1MB", "1Mi", "1MiBx", "0x10",
-		"1.", ".5G", "1.5", "1.1K", "1.0000000000000000001K", "18446744073709551616", "16777216T", "99999999999999999999G",
-		"1e3", "1P", "1.5.5G", "\xff" };
+	static const char *const wrong[] = { "", "M", "-1", "+1", " 1", "1 ", "1 M", "12X", "1MB", "1Mi",
+		"1MiBx", "0x10", "1.", ".5G", "1.5", "1.1K", "1.0000000000000000001K", "18446744073709551616",
+		"16777216T", "99999999999999999999G", "1e3", "1P", "1.5.5G", "\xff" };
 
 	(void)state;
 	size_is("0", 0);

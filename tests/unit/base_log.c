@@ -88,10 +88,12 @@ static void hostile_bytes_are_escaped(void **state)
 	assert_string_equal(words(logged()), "unit: a\\nunit: forged\\x0d\\x1b[2J\\x7f\n");
 	log_info("%s", "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x9f");
 	assert_string_equal(words(logged()), "unit: gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x9f\n");
-	/* overlong, surrogate, above U+10FFFF, lone continuation, cut off, C1 control, right-to-left override */
+	/* overlong, surrogate, above U+10FFFF, lone continuation, cut off, C1 control, right-to-left override
+	 */
 	log_info("%s", "\xc0\xaf|\xed\xa0\x80|\xf4\x90\x80\x80|\x80|\xc2\x9b|\xe2\x80\xae|\xe2\x82");
-	assert_string_equal(words(logged()),
-		"unit: \\xc0\\xaf|\\xed\\xa0\\x80|\\xf4\\x90\\x80\\x80|\\x80|\\xc2\\x9b|\\xe2\\x80\\xae|\\xe2\\x82\n");
+	assert_string_equal(words(logged()), "unit: "
+					     "\\xc0\\xaf|\\xed\\xa0\\x80|\\xf4\\x90\\x80\\x80|\\x80|"
+					     "\\xc2\\x9b|\\xe2\\x80\\xae|\\xe2\\x82\n");
 }
 
 static void long_lines_stay_one_line(void **state)
