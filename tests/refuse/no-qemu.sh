@@ -12,7 +12,7 @@ like "error says what to do" "$(cat "$M/run/h/error")" '(apt-get install|install
 like "the state is true" "$(cat "$M/run/h/state")" 'failed|built|configured'
 timeout 30 "$M/kernels/hello/1.0/run" >"$T/out" 2>"$T/err" </dev/null
 status=$?
-is "run: 125, as env and timeout do" $status 125
+is "run: cannot be launched here" $status 126
 like "run says why" "$(cat "$T/err")" 'qemu|QEMU'
 is "run wrote nothing to stdout" "$(cat "$T/out")" ""
 is "no instance of run is left" "$(ls "$M/run" | tr '\n' ' ')" "h new "
