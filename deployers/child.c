@@ -12,6 +12,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -28,6 +29,20 @@ struct failure {
 	char step[28];
 };
 
+/* In a user namespace of one user (rootless containers) there is nobody to become. */
+static bool mapped(const char *map, unsigned id)
+{
+	FILE *f = fopen(map, "re");
+	unsigned first, outside, count;
+	bool found = false;
+
+	while (f && !found && fscanf(f, "%u %u %u", &first, &outside, &count) == 3)
+		found = id >= first && id - first < count;
+	if (f)
+		fclose(f);
+	return found;
+}
+
 bool child_drops(uid_t *uid, gid_t *gid)
 {
 	const struct passwd *pw;
@@ -37,13 +52,13 @@ bool child_drops(uid_t *uid, gid_t *gid)
 	pw = getpwnam("nobody");
 	*uid = pw ? pw->pw_uid : NOBODY;
 	*gid = pw ? pw->pw_gid : NOBODY;
-	return true;
+	return mapped("/proc/self/uid_map", *uid) && mapped("/proc/self/gid_map", *gid);
 }
 
-bool child_found(const char *program)
+bool child_found(const char *program, const char *path)
 {
-	const char *path = getenv("PATH");
-
+	if (!path)
+		path = getenv("PATH");
 	if (strchr(program, '/'))
 		return access(program, X_OK) == 0;
 	for (path = path ? path : "/usr/bin:/bin"; *path;) {

@@ -42,7 +42,7 @@ bool child_drops(uid_t *uid, gid_t *gid);
 /* Whether the user that root becomes may still open /dev/kvm, by the device's group. */
 bool child_keeps_kvm(void);
 
-/* Whether a program by that name or path can be executed. */
-bool child_found(const char *program);
+/* Whether a program by that name or path can be executed; (path) as $PATH, NULL for our own. */
+bool child_found(const char *program, const char *path);
 
 #endif

@@ -28,12 +28,15 @@
 #define FLUSH_S          10     /* for a daemon that stopped reading, at the very end */
 
 static void orphan_start(struct monitor *m);
+static void tell_console(void *arg);
 
 /* The work is done when nobody needs us: the machine has ended and all of stdout is where it should be. */
 static void maybe_leave(struct monitor *m)
 {
 	bool delivered = m->out.eof && m->out.acked == stream_out_end(&m->out);
 
+	if (m->chan && !m->greeted)
+		return; /* it hears how it ended when it has said HELLO */
 	if (m->ended && (delivered || m->bye || m->orphaned))
 		loop_stop(m->loop);
 }
@@ -139,6 +142,8 @@ static void on_hello(struct monitor *m, const struct frame *f, const void *paylo
 	timer_cancel(m->orphan);
 	m->orphan = NULL;
 	m->bye = m->keep = false;
+	send_events(m);
+	tell_console(m);
 	if (m->ended)
 		send_exit(m);
 	else if (m->state)
@@ -226,9 +231,8 @@ static void take_daemon(struct monitor *m, int fd)
 	chan_free(m->chan); /* an older daemon's, dead or about to be */
 	m->chan = chan_new(m->loop, fd, on_frame, on_closed, m);
 	m->greeted = false;
-	send_hello(m);
-	send_events(m);
 	m->console_told = m->console_end;
+	send_hello(m);
 }
 
 static void on_listen(void *arg, uint32_t events)
@@ -370,6 +374,7 @@ int monitor_run(struct monitor *m)
 		alarm(FLUSH_S); /* `end` is written: to be killed here is no loss */
 		chan_flush(m->chan);
 	}
+	unlinkat(m->dirfd, "sock", 0);
 	return m->failed ? DEPLOY_EXIT_FAILED : DEPLOY_EXIT_OK;
 }
 
@@ -392,8 +397,6 @@ void monitor_close(struct monitor *m)
 	seglog_close(m->console);
 	buf_free(&m->events);
 	buf_free(&m->end);
-	if (m->listen_fd >= 0)
-		unlinkat(m->dirfd, "sock", 0);
 	close_fd(&m->listen_fd);
 	close_fd(&m->signal_fd);
 	close_fd(&m->dirfd);
@@ -409,13 +412,13 @@ void monitor_state(struct monitor *m, const char *state)
 	if (m->state && !strcmp(m->state, state))
 		return;
 	m->state = state;
-	if (m->chan)
+	if (m->chan && m->greeted)
 		chan_send(m->chan, FRAME_STATE, 0, 0, state, strlen(state));
 }
 
 static void tell_event(struct monitor *m, const char *text)
 {
-	if (m->chan)
+	if (m->chan && m->greeted)
 		chan_send(m->chan, FRAME_EVENT, 0, 0, text, strlen(text));
 	else if (m->events.len + strlen(text) < EVENTS_MAX)
 		buf_append(&m->events, text, strlen(text) + 1);
@@ -448,7 +451,7 @@ static void tell_console(void *arg)
 	struct monitor *m = arg;
 
 	m->console_timer = NULL;
-	if (!m->chan || m->console_told == m->console_end)
+	if (!m->chan || !m->greeted || m->console_told == m->console_end)
 		return;
 	if (chan_queued(m->chan) > QUEUE_HIGH && !m->ended) {
 		m->console_timer = loop_after(m->loop, CONSOLE_DELAY_MS, tell_console, m);
@@ -510,13 +513,9 @@ void monitor_end(struct monitor *m, const struct machine_end *e)
 	timer_cancel(m->console_timer);
 	tell_console(m);
 	stream_out_finish(&m->out);
-	if (!strcmp(e->how, "build"))
-		m->state = e->failed ? "failed" : "built";
-	else
-		m->state = e->failed ? "failed" : "exited";
-	if (m->chan)
+	m->state = e->failed ? "failed" : m->building ? "built" : "exited";
+	if (m->chan && m->greeted)
 		send_exit(m);
-	else
-		orphan_start(m);
+	orphan_start(m);
 	maybe_leave(m);
 }

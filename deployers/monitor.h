@@ -66,6 +66,7 @@ struct monitor {
 
 	const char *state;
 	struct buf events; /* lines that no daemon was there to hear, each with its NUL */
+	bool building; /* a build ends as "built" */
 	bool ended;
 	bool failed;
 	struct buf end; /* the text of `end` */

@@ -241,7 +241,7 @@ int vm_probe(const char *qemu, const char *kernel)
 	char version[256];
 	struct why why = {0};
 
-	if (!child_found(qemu)) {
+	if (!child_found(qemu, NULL)) {
 		put(PROBE_AVAILABLE, "no");
 		autofree char *words = xasprintf(
 			"QEMU (%s) is not there: install it (Debian: apt-get install qemu-system-x86)", qemu);
