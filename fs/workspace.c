@@ -188,7 +188,7 @@ void ws_attr(const struct workspace *w, uint32_t b, const struct stat *st, struc
 		.mtime = st->st_mtim,
 		.ctime = st->st_ctim,
 		.atime = st->st_atim,
-		.blocks = st->st_blocks,
+		.blocks = st->st_blocks ? st->st_blocks : st->st_size > 0, /* 0 would mean: from the size */
 		.entry_ttl = WS_TTL,
 		.attr_ttl = WS_TTL,
 	};
