@@ -20,7 +20,10 @@
 
 /* Inodes and open files may use this share of the descriptors; the rest is for launches, builds and objects.
  */
-#define FDS_SHARE(limit) ((limit) / 4 * 3)
+#define FDS_LIMIT	(1u << 20) /* an inode costs the kernel (Linux) about 1 KiB */
+#define FDS_MAX(limit)	((limit) / 4 * 3)
+#define FDS_MANY(limit) ((limit) / 2)
+#define FDS_SHED(many)	((many) / 4)
 
 int workspaces_init(struct fs *fs, struct why *why)
 {
@@ -36,7 +39,10 @@ int workspaces_init(struct fs *fs, struct why *why)
 			lim.rlim_cur = before; /* then fewer files can be known at a time */
 	}
 	fs->workspaces = xcalloc(1, sizeof(*fs->workspaces));
-	fs->workspaces->fds_max = lim.rlim_cur > UINT32_MAX ? UINT32_MAX : FDS_SHARE(lim.rlim_cur);
+	if (lim.rlim_cur > FDS_LIMIT)
+		lim.rlim_cur = FDS_LIMIT;
+	fs->workspaces->fds_max = FDS_MAX(lim.rlim_cur);
+	fs->workspaces->fds_many = FDS_MANY(lim.rlim_cur);
 	return 0;
 }
 
@@ -57,9 +63,17 @@ void workspaces_free(struct fs *fs)
 
 int ws_fd_take(struct fs *fs)
 {
-	if (!fs->workspaces || fs->workspaces->fds >= fs->workspaces->fds_max)
+	struct workspaces *all = fs->workspaces;
+
+	if (!all || all->fds >= all->fds_max)
 		return -ENFILE;
-	fs->workspaces->fds++;
+	all->fds++;
+	if (all->fds > all->fds_many && all->fds_calm-- == 0) {
+		uint32_t count = FDS_SHED(all->fds_many);
+
+		ws_inode_shed(fs, count);
+		all->fds_calm = count / 2;
+	}
 	return 0;
 }
 
@@ -95,7 +109,7 @@ struct workspace *workspace_new(struct fs *fs, int dirfd, const char *name, bool
 	w->name = xstrdup(name);
 	w->writable = writable;
 	w->refs = 1;
-	w->root = ws_inode_new(INODE_ROOT, -1);
+	w->root = ws_inode_new(w, INODE_ROOT, -1);
 	w->table.last_b = INODE_ROOT;
 	w->next = all->by_a[w->a % WS_BUCKETS];
 	all->by_a[w->a % WS_BUCKETS] = w;
@@ -115,7 +129,7 @@ void ws_put(struct workspace *w)
 static void root_drop(struct workspace *w)
 {
 	w->root->stale = true;
-	ws_inode_put(w, w->root);
+	ws_inode_put(w->root);
 	w->root = NULL;
 }
 
@@ -139,7 +153,7 @@ void workspace_reset(struct workspace *w)
 {
 	ws_table_clear(w);
 	root_drop(w);
-	w->root = ws_inode_new(INODE_ROOT, -1);
+	w->root = ws_inode_new(w, INODE_ROOT, -1);
 	ops_forget_attr(w->fs, workspace_root(w));
 }
 
@@ -259,7 +273,7 @@ static void ws_forget(struct fs *fs, struct node n, uint64_t nlookup)
 	struct ws_inode *in = w && n.b != INODE_ROOT ? ws_inode_get(w, n.b) : NULL;
 
 	if (in)
-		ws_inode_forget(w, in, nlookup);
+		ws_inode_forget(in, nlookup);
 }
 
 const struct node_ops src_ops = {

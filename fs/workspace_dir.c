@@ -177,12 +177,12 @@ static bool add_plus(struct ws_job *j, struct ws_dent *d)
 	struct attr a;
 	bool plus = false, fits;
 
-	if (ws_intern(j->w, io_steal(&d->fd), &d->st, &in) < 0)
+	if (ws_intern(j->in, d->name, io_steal(&d->fd), &d->st, &in) < 0)
 		return add_plain(j, d);
 	ws_attr(j->w, in->b, &d->st, &a);
 	fits = listing_add(j->listing, d->name, &a, d->next, &plus);
 	in->nlookup += plus;
-	ws_inode_forget(j->w, in, 0);
+	ws_inode_forget(in, 0);
 	return fits;
 }
 

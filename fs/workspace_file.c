@@ -77,7 +77,7 @@ void ws_handle_put(struct ws_handle *h)
 		*fd = h->fd;
 		pool_submit(fs->pool, close_run, close_done, fd);
 	}
-	ws_inode_put(h->w, h->in);
+	ws_inode_put(h->in);
 	ws_put(h->w);
 	pthread_mutex_destroy(&h->lock);
 	free(h->dents);
@@ -339,12 +339,12 @@ static void finish_create(struct ws_job *j)
 	if (!j->err && (j->in->stale || !j->w->fs->workspaces))
 		j->err = -ESTALE;
 	if (!j->err)
-		j->err = ws_intern(j->w, io_steal(&j->fd_path), &j->st, &in);
+		j->err = ws_intern(j->in, j->name, io_steal(&j->fd_path), &j->st, &in);
 	if (!j->err) {
 		in->nlookup++;
 		j->err = open_handle(j, in);
 		if (j->err)
-			ws_inode_forget(j->w, in, 1);
+			ws_inode_forget(in, 1);
 	}
 	if (j->err) {
 		reply_err(j->req, j->err);

@@ -36,6 +36,10 @@ struct ws_inode {
 	dev_t dev;
 	ino_t ino;
 	mode_t type; /* S_IFMT of the mode */
+	struct workspace *w;
+	uint32_t parent; /* where it was last seen, to ask the kernel to forget it */
+	char *name;
+	struct ws_inode *older, *newer; /* all that the kernel knows, by when they were last seen */
 	uint64_t nlookup;
 	unsigned refs; /* of jobs and open files */
 	bool stale;    /* no longer in the table: its workspace was reset or freed */
@@ -85,7 +89,11 @@ struct workspaces {
 	struct workspace *by_a[WS_BUCKETS];
 	uint32_t last_a;
 	struct ws_handle *handles;
-	uint32_t fds, fds_max; /* descriptors held by inodes and open files */
+	struct ws_inode *oldest, *newest;
+	/* descriptors held by inodes and open files: above (fds_many) the kernel is asked to forget old
+	 * inodes */
+	uint32_t fds, fds_many, fds_max;
+	uint32_t fds_calm; /* so many more, then it is asked again */
 };
 
 /* --- workspace.c --- */
@@ -101,16 +109,19 @@ void ws_attr(const struct workspace *w, uint32_t b, const struct stat *st, struc
 void ws_attr_empty(const struct workspace *w, struct attr *out);
 
 /* --- workspace_inode.c --- */
-struct ws_inode *ws_inode_new(uint32_t b, int fd);
+struct ws_inode *ws_inode_new(struct workspace *w, uint32_t b, int fd);
 /* The directory of a root was opened: (fd), O_PATH, is the inode's now. */
 void ws_root_adopt(struct ws_inode *root, int fd);
 struct ws_inode *ws_inode_get(struct workspace *w, uint32_t b);
 struct ws_inode *ws_inode_by_id(struct workspace *w, dev_t dev, ino_t ino);
-/* The inode of the file (fd, O_PATH), which is consumed; a new number if it has none. -ENFILE. */
-int ws_intern(struct workspace *w, int fd, const struct stat *st, struct ws_inode **out);
+/* The inode of the file (fd, O_PATH), which is consumed, seen as (name) in (dir); a new number if it has
+ * none. -ENFILE. */
+int ws_intern(struct ws_inode *dir, const char *name, int fd, const struct stat *st, struct ws_inode **out);
 /* Lets go of a reference, or of lookups: gone when neither is left. */
-void ws_inode_put(struct workspace *w, struct ws_inode *in);
-void ws_inode_forget(struct workspace *w, struct ws_inode *in, uint64_t nlookup);
+void ws_inode_put(struct ws_inode *in);
+void ws_inode_forget(struct ws_inode *in, uint64_t nlookup);
+/* Asks the kernel to forget the files that it has not asked for in the longest time, up to (count). */
+void ws_inode_shed(struct fs *fs, uint32_t count);
 /* Takes all inodes out of the table; they end with their last reference. */
 void ws_table_clear(struct workspace *w);
 

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static uint32_t hash_b(const struct ws_table *t, uint32_t b)
@@ -68,10 +69,11 @@ static void grow(struct ws_table *t)
 	free(old);
 }
 
-struct ws_inode *ws_inode_new(uint32_t b, int fd)
+struct ws_inode *ws_inode_new(struct workspace *w, uint32_t b, int fd)
 {
 	struct ws_inode *in = xcalloc(1, sizeof(*in));
 
+	in->w = w;
 	in->b = b;
 	in->fd = fd;
 	in->type = S_IFDIR;
@@ -111,35 +113,110 @@ struct ws_inode *ws_inode_by_id(struct workspace *w, dev_t dev, ino_t ino)
 	return in;
 }
 
-int ws_intern(struct workspace *w, int fd, const struct stat *st, struct ws_inode **out)
+static void age_remove(struct ws_inode *in)
 {
-	struct ws_inode *in = ws_inode_by_id(w, st->st_dev, st->st_ino);
-	int err = 0;
+	struct workspaces *all = in->w->fs->workspaces;
 
-	*out = in;
-	if (!in) {
-		err = w->table.last_b >= INODE_UNKNOWN - 1 ? -ENFILE : ws_fd_take(w->fs);
-		if (!err) {
-			grow(&w->table);
-			*out = in = ws_inode_new(++w->table.last_b, fd);
-			in->dev = st->st_dev;
-			in->ino = st->st_ino;
-			in->type = st->st_mode & S_IFMT;
-			chain(&w->table, in);
-			w->table.count++;
-			return 0;
-		}
-	}
-	close(fd);
-	return err;
+	if (!in->name) /* in the list from when it is first seen somewhere */
+		return;
+	if (in->older)
+		in->older->newer = in->newer;
+	else
+		all->oldest = in->newer;
+	if (in->newer)
+		in->newer->older = in->older;
+	else
+		all->newest = in->older;
+	in->older = in->newer = NULL;
 }
 
-static void inode_end(struct workspace *w, struct ws_inode *in)
+static void age_add(struct ws_inode *in)
 {
+	struct workspaces *all = in->w->fs->workspaces;
+
+	in->older = all->newest;
+	if (in->older)
+		in->older->newer = in;
+	else
+		all->oldest = in;
+	all->newest = in;
+}
+
+static void seen(struct ws_inode *in, const struct ws_inode *dir, const char *name)
+{
+	age_remove(in);
+	if (!in->name || strcmp(in->name, name)) {
+		free(in->name);
+		in->name = xstrdup(name);
+	}
+	in->parent = dir->b;
+	age_add(in);
+}
+
+void ws_inode_shed(struct fs *fs, uint32_t count)
+{
+	struct ws_inode *in = fs->workspaces->oldest, *last = fs->workspaces->newest;
+
+	/* not directories: somebody may stand in one, and would find it unlinked */
+	while (in && count) {
+		struct ws_inode *next = in == last ? NULL : in->newer;
+
+		if (!in->refs && !S_ISDIR(in->type)) {
+			ops_forget_entry(fs, (struct node){ NODE_SRC, in->w->a, in->parent }, in->name);
+			count--;
+		}
+		age_remove(in);
+		age_add(in);
+		in = next;
+	}
+}
+
+int ws_intern(struct ws_inode *dir, const char *name, int fd, const struct stat *st, struct ws_inode **out)
+{
+	struct workspace *w = dir->w;
+	struct ws_inode *in = ws_inode_by_id(w, st->st_dev, st->st_ino);
+	int err;
+
+	if (in) {
+		close(fd);
+	} else {
+		err = w->table.last_b >= INODE_UNKNOWN - 1 ? -ENFILE : ws_fd_take(w->fs);
+		if (err) {
+			close(fd);
+			return err;
+		}
+		grow(&w->table);
+		in = ws_inode_new(w, ++w->table.last_b, fd);
+		in->dev = st->st_dev;
+		in->ino = st->st_ino;
+		in->type = st->st_mode & S_IFMT;
+		chain(&w->table, in);
+		w->table.count++;
+	}
+	seen(in, dir, name);
+	*out = in;
+	return 0;
+}
+
+/* Out of everybody's sight; what still uses it may go on. */
+static void retire(struct ws_inode *in)
+{
+	age_remove(in);
+	free(in->name);
+	in->name = NULL;
+	in->stale = true;
+}
+
+static void inode_end(struct ws_inode *in)
+{
+	struct workspace *w = in->w;
+
 	if (in->refs || (in->nlookup && !in->stale))
 		return;
-	if (!in->stale)
+	if (!in->stale) {
 		unchain(&w->table, in);
+		retire(in);
+	}
 	if (in->b != INODE_ROOT)
 		ws_fd_drop(w->fs);
 	if (in->fd >= 0)
@@ -147,16 +224,16 @@ static void inode_end(struct workspace *w, struct ws_inode *in)
 	free(in);
 }
 
-void ws_inode_put(struct workspace *w, struct ws_inode *in)
+void ws_inode_put(struct ws_inode *in)
 {
 	in->refs--;
-	inode_end(w, in);
+	inode_end(in);
 }
 
-void ws_inode_forget(struct workspace *w, struct ws_inode *in, uint64_t nlookup)
+void ws_inode_forget(struct ws_inode *in, uint64_t nlookup)
 {
 	in->nlookup -= nlookup < in->nlookup ? nlookup : in->nlookup;
-	inode_end(w, in);
+	inode_end(in);
 }
 
 void ws_table_clear(struct workspace *w)
@@ -168,8 +245,8 @@ void ws_table_clear(struct workspace *w)
 
 		for (in = t->by_b[i]; in; in = next) {
 			next = in->next_b;
-			in->stale = true;
-			inode_end(w, in);
+			retire(in);
+			inode_end(in);
 		}
 	}
 	free(t->by_b);

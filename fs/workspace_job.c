@@ -96,9 +96,9 @@ static void job_done(void *arg)
 	close_left(j->fd_path);
 	if (j->h)
 		ws_handle_put(j->h);
-	ws_inode_put(j->w, j->in);
+	ws_inode_put(j->in);
 	if (j->in2)
-		ws_inode_put(j->w, j->in2);
+		ws_inode_put(j->in2);
 	ws_put(j->w);
 	free(j->name);
 	free(j->name2);

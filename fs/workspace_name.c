@@ -87,18 +87,18 @@ bool ws_name_ok(fuse_req_t req, const char *name)
 
 /* --- a name that becomes a node --- */
 
-static void entry_reply(fuse_req_t req, struct workspace *w, int fd, const struct stat *st)
+static void entry_reply(fuse_req_t req, struct ws_inode *dir, const char *name, int fd, const struct stat *st)
 {
 	struct ws_inode *in;
 	struct attr a;
-	int err = ws_intern(w, fd, st, &in);
+	int err = ws_intern(dir, name, fd, st, &in);
 
 	if (err) {
 		reply_err(req, err);
 		return;
 	}
 	in->nlookup++; /* before the reply: a forget may follow at once */
-	ws_attr(w, in->b, st, &a);
+	ws_attr(dir->w, in->b, st, &a);
 	reply_entry(req, &a);
 }
 
@@ -113,7 +113,7 @@ static void finish_entry(struct ws_job *j)
 	else if (j->err)
 		reply_err(j->req, j->err);
 	else
-		entry_reply(j->req, j->w, io_steal(&j->fd_path), &j->st);
+		entry_reply(j->req, j->in, j->name, io_steal(&j->fd_path), &j->st);
 }
 
 static int work_lookup(struct ws_job *j)
@@ -134,7 +134,7 @@ void ws_lookup(struct fs *fs, fuse_req_t req, struct node dir, const char *name)
 		return;
 	fd = in->fd >= 0 ? ws_open_child(in->fd, name, true, &st) : -EAGAIN;
 	if (fd >= 0) {
-		entry_reply(req, w, fd, &st);
+		entry_reply(req, in, name, fd, &st);
 		return;
 	}
 	if (fd == -ENOENT) {
