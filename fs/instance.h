@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * instance.h: what an instance is, and its states.
+ *
+ *     new -> configured -> building -> built -> launching -> running <-> paused -> exited | failed
+ *
+ * State on disk: <state_dir>/instances/NAME/ with
+ *     meta  config  src/  images/  kernel/ (the kernel's sources, for building)
+ *     plan, pid, sock, lock, end, console.*, deployer.log   of the machine (deploy.h)
+ *     build/   the same of the last build
+ *
+ * Life     made by mkdir or by opening run/new; instance_end takes it out of the tree at once, ends its processes and
+ *          then removes its directory. Memory goes when the last hold (open file, job, deployer) is given back
+ * Threads  the loop's
+ */
+#ifndef FS_INSTANCE_H
+#define FS_INSTANCE_H
+
+#include "fs/chosen.h"
+#include "fs/config.h"
+#include "fs/edit.h"
+#include "fs/machine.h"
+#include "fs/modes.h"
+#include "fs/pending.h"
+#include "fs/stream.h"
+#include "fs/work.h"
+#include "fs/workspace.h"
+
+#define INSTANCE_NAME_MAX 64
+#define INSTANCE_MARKS    32
+
+struct mark { /* a line of `timeline` */
+	char name[24];
+	uint64_t begin_ns, end_ns; /* realtime */
+};
+
+struct instance {
+	struct instance *next; /* by serial */
+	struct run *run;
+	struct fs *fs;
+	char name[INSTANCE_NAME_MAX + 1];
+	uint32_t serial;
+	bool anonymous; /* of run/new */
+	bool gone;      /* not in the tree any more */
+	bool removing;
+	unsigned holds;
+	int dirfd;
+	char *dir; /* absolute */
+	uint64_t made_ns, changed_ns, config_ns;
+	uint32_t gen[RUN_FILES];
+	struct workspace *src, *images;
+
+	struct buf text;  /* of config, as it is in force */
+	struct config cfg;
+	struct chosen *kernel;      /* NULL: none, or not looked up since the daemon began */
+	char pin[DIGEST_TEXT_LEN + 1]; /* the digest that the config's kernel had; "" none */
+	const char *result; /* new, configured, built, exited or failed: the state when nothing is under way */
+	const char *told;   /* the last state that was told as an event */
+	struct buf error;
+
+	struct pending *pending;    /* writes to deploy and ctl that wait */
+	unsigned parked_writes;
+	struct edit edit;
+	struct work work;
+	struct machine machine;
+	struct streams streams;
+	struct mark marks[INSTANCE_MARKS];
+	unsigned nmarks;
+};
+
+struct run {
+	struct fs *fs;
+	int dirfd; /* <state_dir>/instances */
+	char *dir;
+	struct instance *first, *last;
+	struct instance *ending; /* out of the tree, not yet removed */
+	uint32_t next_serial, next_anonymous;
+	struct modes *modes;
+	bool stopping;
+	void (*stopped)(void *arg);
+	void *stopped_arg;
+};
+
+bool instance_name_ok(const char *name);
+struct instance *instance_find(struct run *r, const char *name);
+struct instance *instance_by_serial(struct run *r, uint32_t serial);
+/* (name) NULL: an anonymous one. 0, -EEXIST, -EINVAL, or -errno. */
+int instance_make(struct run *r, const char *name, struct instance **out);
+/* Takes it out of the tree, ends what runs, removes what it left. */
+void instance_end(struct instance *in);
+struct instance *instance_hold(struct instance *in);
+void instance_release(struct instance *in);
+
+const char *instance_state(const struct instance *in);
+/* A machine runs, or work is under way. */
+bool instance_busy(const struct instance *in);
+/* To be called after whatever may have changed the state: tells the event, wakes who waits. */
+void instance_changed(struct instance *in);
+/* config is valid and in force from now on. Takes (cfg) and (kernel) over. */
+void instance_configure(struct instance *in, const struct buf *text, struct config *cfg, struct chosen *kernel);
+/* Writes `meta`: what a restarted daemon must know. */
+void instance_save(struct instance *in);
+
+/* The last error in words, for `error`, `events` and the log; returns (err). */
+int instance_error(struct instance *in, int err, const char *words);
+void instance_error_clear(struct instance *in);
+void instance_event(struct instance *in, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void instance_mark(struct instance *in, const char *name, uint64_t begin_ns, uint64_t end_ns);
+void instance_marks_clear(struct instance *in);
+
+/* Of all machines that are up. */
+void run_totals(const struct run *r, uint64_t *memory, unsigned *count);
+
+#endif

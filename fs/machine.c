@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine.c: one launch of an instance, as its deployer tells it. What the deployer says is believed; when it dies
+ * without a word, that is told too.
+ */
+#include "fs/machine.h"
+
+#include "cache/base/conf.h"
+#include "cache/base/io.h"
+#include "cache/base/seglog.h"
+#include "deployers/deploy.h"
+#include "fs/instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STOP_MARGIN_MS 3000
+#define KILL_MARGIN_MS 3000
+#define EVENT_MAX      1024u
+
+/* --- limits ------------------------------------------------------------------------------------ */
+
+static int check_limits(struct instance *in, uint64_t memory, struct why *why)
+{
+	const struct fs_options *opt = &in->fs->opt;
+	autobuf struct buf want = { 0 }, all = { 0 }, left = { 0 };
+	uint64_t used;
+	unsigned count;
+
+	run_totals(in->run, &used, &count);
+	if (opt->instances_max && count >= opt->instances_max)
+		return why_fail(why, -EAGAIN, "%u instances run, which is the limit of this mount (-o instances=N); stop one first",
+			count);
+	if (!opt->memory_max || (memory <= opt->memory_max && used <= opt->memory_max - memory))
+		return 0;
+	conf_put_size(&want, memory);
+	conf_put_size(&all, opt->memory_max);
+	conf_put_size(&left, used < opt->memory_max ? opt->memory_max - used : 0);
+	return why_fail(why, -ENOMEM,
+		"memory: %s is wanted, but %s of the %s for all instances is free (stop one, or mount with -o memory=SIZE)",
+		want.data, left.data, all.data);
+}
+
+/* --- the plan ---------------------------------------------------------------------------------- */
+
+static void put_image(struct buf *plan, const struct instance *in, const char *key, const char *image)
+{
+	if (*image)
+		conf_putf(plan, key, "%s/%s", in->dir, image);
+}
+
+static void make_plan(struct instance *in, const struct settings *s, const char *accel, struct buf *plan)
+{
+	bool console = in->anonymous && in->kernel->conf.stdout_console;
+
+	conf_put(plan, PLAN_NAME, in->name);
+	conf_put(plan, PLAN_MODE, kernel_mode_names[s->mode]);
+	put_image(plan, in, PLAN_IMAGE, s->image);
+	put_image(plan, in, PLAN_INITRD, s->initrd);
+	if (*s->cmdline)
+		conf_put(plan, PLAN_CMDLINE, s->cmdline);
+	for (uint32_t i = 0; i < in->cfg.nargs; i++)
+		conf_put(plan, PLAN_ARG, in->cfg.args[i]);
+	conf_putf(plan, PLAN_MEMORY, "%llu", (unsigned long long)s->memory);
+	conf_putf(plan, PLAN_CPUS, "%u", s->cpus);
+	conf_put(plan, PLAN_MACHINE, s->machine);
+	conf_put(plan, PLAN_ACCEL, accel);
+	conf_put(plan, PLAN_CONSOLE, s->console);
+	conf_put(plan, PLAN_STREAMS, console ? "console" : "ports");
+	conf_put(plan, PLAN_TEE, in->streams.tee ? "yes" : "no");
+	conf_putf(plan, PLAN_TIMEOUT, "%llu", (unsigned long long)in->cfg.timeout_s);
+	conf_put(plan, PLAN_QEMU, in->fs->opt.qemu);
+}
+
+static void set_text(char **to, const char *text)
+{
+	free(*to);
+	*to = text ? xstrdup(text) : NULL;
+}
+
+static void machine_begin(struct instance *in, const struct settings *s, const char *accel)
+{
+	struct machine *m = &in->machine;
+
+	m->up = m->launched = true;
+	m->reached_running = m->ended_failed = false;
+	m->mode = s->mode;
+	m->memory = s->memory;
+	m->cpus = s->cpus;
+	m->status = 0;
+	m->end_errno = 0;
+	m->peak = 0;
+	m->how[0] = m->cpu[0] = '\0';
+	m->since_ns = clock_real_ns();
+	strcpy(m->state, "launching");
+	set_text(&m->image, s->image);
+	set_text(&m->accel, accel);
+	set_text(&m->type, s->machine);
+	set_text(&m->end_error, NULL);
+}
+
+/* --- the end ----------------------------------------------------------------------------------- */
+
+static int take_end(void *arg, unsigned line, const char *key, const char *value, struct why *why)
+{
+	struct machine *m = arg;
+	uint64_t n;
+
+	(void)line;
+	(void)why;
+	if (strcmp(key, END_STATE) == 0)
+		m->ended_failed = strcmp(value, "failed") == 0;
+	else if (strcmp(key, END_STATUS) == 0 && conf_number(key, value, 0, 255, &n, NULL) == 0)
+		m->status = (int)n;
+	else if (strcmp(key, END_HOW) == 0)
+		snprintf(m->how, sizeof(m->how), "%s", value);
+	else if (strcmp(key, END_CPU) == 0)
+		snprintf(m->cpu, sizeof(m->cpu), "%s", value);
+	else if (strcmp(key, END_MEMORY) == 0)
+		conf_number(key, value, 0, UINT64_MAX, &m->peak, NULL);
+	else if (strcmp(key, END_ERRNO) == 0 && conf_number(key, value, 1, 4095, &n, NULL) == 0)
+		m->end_errno = -(int)n;
+	else if (strcmp(key, END_ERROR) == 0)
+		set_text(&m->end_error, value);
+	return 0;
+}
+
+static void parse_end(struct machine *m, const char *text, size_t len)
+{
+	struct why why = { 0 };
+
+	m->status = 125;
+	m->ended_failed = true;
+	if (conf_parse(text, len, take_end, m, &why) && !m->end_error)
+		set_text(&m->end_error, why.text);
+}
+
+/* The machine is no more; its deployer may stay until stdout was read. */
+static void machine_over(struct instance *in)
+{
+	struct machine *m = &in->machine;
+	struct why why = { 0 };
+	int err = m->end_errno ? m->end_errno : -EIO;
+
+	m->up = false;
+	m->since_ns = clock_real_ns();
+	in->result = m->ended_failed ? "failed" : "exited";
+	if (m->ended_failed)
+		why_fail(&why, err, "%s", m->end_error ? m->end_error : "the machine failed without saying why");
+	instance_event(in, "exit %d%s%s", m->status, *m->how ? " " : "", m->how);
+	if (m->ended_failed && m->reached_running)
+		instance_error(in, err, why.text);
+	if (!m->reached_running)
+		work_launched(in, m->ended_failed ? err : 0, &why);
+	stream_machine_ended(in);
+	instance_changed(in);
+	pending_answer(in, PENDING_STOP, 0, 0);
+	pending_answer(in, PENDING_COMMAND, 0, -ESRCH);
+}
+
+/* --- what it says ------------------------------------------------------------------------------ */
+
+static void on_hello(struct instance *in, const struct frame *f, const void *payload)
+{
+	struct deploy_hello h;
+
+	memcpy(&h, payload, sizeof(h));
+	stream_hello(in, f->offset, h.stdin_acked, h.stdin_ended, h.console_end);
+}
+
+static void on_state(struct instance *in, const char *word)
+{
+	struct machine *m = &in->machine;
+
+	if (strcmp(word, "launching") && strcmp(word, "running") && strcmp(word, "paused"))
+		return; /* exited and failed come with EXIT, which says more */
+	snprintf(m->state, sizeof(m->state), "%.15s", word);
+	if (strcmp(word, "launching") && !m->reached_running) {
+		m->reached_running = true;
+		work_launched(in, 0, NULL);
+	}
+	instance_changed(in);
+}
+
+/* What a deployer tells may come from the guest: it stays one line of printable text. */
+static void clean_text(char *to, size_t size, const void *from, size_t len)
+{
+	size_t n = len < size - 1 ? len : size - 1;
+
+	memcpy(to, from, n);
+	to[n] = '\0';
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)to[i] < 0x20 || to[i] == 0x7f)
+			to[i] = ' ';
+}
+
+static void on_event(struct instance *in, const char *line)
+{
+	char name[24];
+	unsigned long long ns;
+
+	if (sscanf(line, "mark %23s %llu", name, &ns) == 2) {
+		uint64_t begin = in->nmarks ? in->marks[in->nmarks - 1].end_ns : ns;
+
+		instance_mark(in, name, begin < ns ? begin : ns, ns);
+		return;
+	}
+	instance_event(in, "%s", line);
+}
+
+static void on_answer(struct instance *in, const struct frame *f, const void *payload)
+{
+	int32_t err;
+	char words[EVENT_MAX];
+
+	if (f->size < sizeof(err))
+		return;
+	memcpy(&err, payload, sizeof(err));
+	clean_text(words, sizeof(words), (const char *)payload + sizeof(err), f->size - sizeof(err));
+	if (err > 0 || err < -4095)
+		err = -EIO;
+	if (err)
+		instance_error(in, err, *words ? words : err_text(err));
+	pending_answer(in, PENDING_COMMAND, f->offset, err);
+}
+
+static void on_exit_frame(struct instance *in, const void *payload, size_t len)
+{
+	if (!in->machine.up)
+		return;
+	deployer_spare(in->machine.dep);
+	set_text(&in->machine.end_error, NULL);
+	parse_end(&in->machine, payload, len);
+	machine_over(in);
+}
+
+static void on_frame(struct instance *in, const struct frame *f, const void *payload)
+{
+	char text[EVENT_MAX];
+
+	switch (f->type) {
+	case FRAME_HELLO:
+		on_hello(in, f, payload);
+		break;
+	case FRAME_DATA:
+		if (f->stream == DEPLOY_STDOUT)
+			stream_stdout_data(in, f->offset, payload, f->size);
+		break;
+	case FRAME_END:
+		if (f->stream == DEPLOY_STDOUT)
+			stream_stdout_end(in);
+		break;
+	case FRAME_ACK:
+		if (f->stream == DEPLOY_STDIN)
+			stream_stdin_acked(in, f->offset);
+		break;
+	case FRAME_CONSOLE:
+		stream_console(in, f->offset);
+		break;
+	case FRAME_STATE:
+		clean_text(text, sizeof(text), payload, f->size);
+		on_state(in, text);
+		break;
+	case FRAME_EVENT:
+		clean_text(text, sizeof(text), payload, f->size);
+		on_event(in, text);
+		break;
+	case FRAME_ANSWER:
+		on_answer(in, f, payload);
+		break;
+	case FRAME_EXIT:
+		on_exit_frame(in, payload, f->size);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Bytes of which a deployer that was killed could not tell any more. */
+static void find_console_end(struct instance *in)
+{
+	struct seglog *log;
+
+	if (seglog_open(in->dirfd, "console", &log))
+		return;
+	stream_console(in, seglog_end(log));
+	seglog_close(log);
+}
+
+/* The last line of deployer.log says more than a signal's number. */
+static void last_words(struct instance *in, char *out, size_t size)
+{
+	autoclose int fd = openat(in->dirfd, "deployer.log", O_RDONLY | O_CLOEXEC);
+	off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+	char tail[512];
+	ssize_t n = end > 0 ? pread(fd, tail, sizeof(tail), end > (off_t)sizeof(tail) ? end - (off_t)sizeof(tail) : 0) : 0;
+	char *line;
+
+	out[0] = '\0';
+	while (n > 0 && tail[n - 1] == '\n')
+		n--;
+	if (n <= 0)
+		return;
+	line = memrchr(tail, '\n', (size_t)n);
+	line = line ? line + 1 : tail;
+	clean_text(out, size, line, (size_t)(tail + n - line));
+}
+
+static void on_gone(struct instance *in, bool clean, const char *how)
+{
+	struct machine *m = &in->machine;
+	char said[256];
+
+	(void)clean;
+	m->dep = NULL;
+	if (m->up) {
+		autofree char *words = NULL;
+
+		find_console_end(in);
+		last_words(in, said, sizeof(said));
+		words = xasprintf("%s, and its machine with it%s%s", how, *said ? "; it said: " : "", said);
+		m->status = 125;
+		m->ended_failed = true;
+		strcpy(m->how, "lost");
+		set_text(&m->end_error, words);
+		machine_over(in);
+	}
+	in->streams.out_ended = true;
+	pending_answer(in, PENDING_STOP, 0, 0);
+	stream_wake_all(in);
+	work_machine_gone(in);
+}
+
+static const struct deployer_events machine_events = { on_frame, on_gone };
+
+/* --- what it is told --------------------------------------------------------------------------- */
+
+int machine_launch(struct instance *in, const struct settings *s, const char *accel, struct why *why)
+{
+	autobuf struct buf plan = { 0 };
+	int err = check_limits(in, s->memory, why);
+
+	if (err)
+		return err;
+	unlinkat(in->dirfd, "end", 0);
+	unlinkat(in->dirfd, "sock", 0);
+	unlinkat(in->dirfd, "pid", 0);
+	seglog_remove(in->dirfd, "console");
+	stream_reset(in);
+	make_plan(in, s, accel, &plan);
+	err = io_write_file(in->dirfd, "plan", plan.data, plan.len, 0600, false);
+	if (err)
+		return why_fail_errno(why, err, "cannot write the plan in %s", in->dir);
+	err = deployer_start(in, mode_program(s->mode), in->dir, &machine_events, &in->machine.dep, why);
+	if (err)
+		return err;
+	machine_begin(in, s, accel);
+	return 0;
+}
+
+void machine_stop(struct instance *in, bool at_once)
+{
+	struct machine *m = &in->machine;
+
+	if (!m->up || !m->dep)
+		return;
+	deployer_command(m->dep, at_once ? "kill" : "stop");
+	if (at_once)
+		deployer_spare(m->dep);
+	deployer_kill_after(m->dep, at_once ? KILL_MARGIN_MS : DEPLOY_STOP_MS + STOP_MARGIN_MS);
+}
+
+void machine_dismiss(struct instance *in)
+{
+	if (in->machine.dep)
+		deployer_kill(in->machine.dep);
+}
+
+int machine_command(struct instance *in, const char *words, fuse_req_t req, size_t size, struct why *why)
+{
+	if (!in->machine.up)
+		return why_fail(why, -ESRCH, "%s: nothing runs", words);
+	pending_add(in, PENDING_COMMAND, deployer_command(in->machine.dep, words), req, size);
+	return 0;
+}
+
+/* --- after a restart --------------------------------------------------------------------------- */
+
+static int take_plan(void *arg, unsigned line, const char *key, const char *value, struct why *why)
+{
+	struct instance *in = arg;
+	struct machine *m = &in->machine;
+	uint64_t n;
+
+	(void)line;
+	(void)why;
+	if (strcmp(key, PLAN_MODE) == 0)
+		for (m->mode = MODE_COUNT - 1; m->mode > 0 && strcmp(value, kernel_mode_names[m->mode]); m->mode--)
+			;
+	else if (strcmp(key, PLAN_MEMORY) == 0)
+		conf_number(key, value, 0, UINT64_MAX, &m->memory, NULL);
+	else if (strcmp(key, PLAN_CPUS) == 0 && conf_number(key, value, 0, UINT32_MAX, &n, NULL) == 0)
+		m->cpus = (uint32_t)n;
+	else if (strcmp(key, PLAN_IMAGE) == 0)
+		set_text(&m->image, strncmp(value, in->dir, strlen(in->dir)) ? value : value + strlen(in->dir) + 1);
+	else if (strcmp(key, PLAN_ACCEL) == 0)
+		set_text(&m->accel, value);
+	else if (strcmp(key, PLAN_MACHINE) == 0)
+		set_text(&m->type, value);
+	else if (strcmp(key, PLAN_TEE) == 0)
+		in->streams.tee = strcmp(value, "yes") == 0;
+	return 0;
+}
+
+static void find_end(struct instance *in)
+{
+	autobuf struct buf end = { 0 };
+	struct machine *m = &in->machine;
+
+	if (io_read_file(in->dirfd, "end", 65536, &end) == 0) {
+		parse_end(m, end.data, end.len);
+	} else {
+		m->status = 125;
+		m->ended_failed = true;
+		strcpy(m->how, "lost");
+		set_text(&m->end_error, "the deployer and its machine ended while no daemon ran, without saying how (killed?)");
+	}
+	in->streams.out_ended = true;
+	in->result = m->ended_failed ? "failed" : "exited";
+	if (m->ended_failed && m->end_error)
+		buf_printf(&in->error, "%s\n", m->end_error);
+}
+
+void machine_find(struct instance *in)
+{
+	autobuf struct buf plan = { 0 };
+	struct machine *m = &in->machine;
+
+	in->streams.tee = !in->anonymous;
+	if (io_read_file(in->dirfd, "plan", 1 << 20, &plan))
+		return; /* never launched */
+	conf_parse(plan.data, plan.len, take_plan, in, NULL);
+	in->streams.tee = !in->anonymous; /* its readers have gone with the daemon */
+	m->launched = true;
+	m->since_ns = clock_real_ns();
+	find_console_end(in);
+	if (deployer_find(in, in->dirfd, &machine_events, &m->dep)) {
+		find_end(in);
+		return;
+	}
+	/* If it has ended already, EXIT will say so at once. */
+	m->up = m->reached_running = true;
+	strcpy(m->state, "running");
+	log_info("%s: found again, deployer %d", in->name, (int)m->dep->pid);
+}
+
+void machine_free(struct instance *in)
+{
+	free(in->machine.image);
+	free(in->machine.accel);
+	free(in->machine.type);
+	free(in->machine.end_error);
+}

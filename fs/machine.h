@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine.h: an instance's machine: launching it in a mode, what it says, how it ended.
+ *
+ * Threads  the loop's
+ */
+#ifndef FS_MACHINE_H
+#define FS_MACHINE_H
+
+#include "cache/base/buf.h"
+#include "fs/config.h"
+#include "fs/launch.h"
+#include "fs/ops.h"
+
+struct instance;
+
+struct machine {
+	struct deployer *dep; /* NULL: no process; it may outlive its machine until stdout is read */
+	bool up;              /* from the launch to EXIT */
+	char state[16];       /* launching, running, paused */
+	int mode;             /* what follows is of the last launch; mode -1: never launched */
+	uint64_t memory;
+	uint32_t cpus;
+	char *image, *accel, *type;
+	uint64_t since_ns;    /* realtime; the launch, then the end */
+	bool launched;        /* there was a launch: `wait` has an answer once it is over */
+	bool reached_running;
+	int status;           /* 0..255 */
+	char how[32], cpu[32];
+	uint64_t peak;
+	bool ended_failed;
+	int end_errno;        /* 0 or negative */
+	char *end_error;      /* words or NULL */
+};
+
+/* Writes the plan and starts the deployer. -ENOMEM, -EAGAIN: the mount's limits; words say what is free. */
+int machine_launch(struct instance *in, const struct settings *s, const char *accel, struct why *why);
+/* Finds the deployer of an earlier daemon, or how it ended. */
+void machine_find(struct instance *in);
+/* Asks it to end, or ends it; safety nets included. */
+void machine_stop(struct instance *in, bool at_once);
+/* The process itself goes, with all that it still keeps. */
+void machine_dismiss(struct instance *in);
+/* A word of ctl for the deployer: reset, pause, resume, resize. 0: it answers (req), later. */
+int machine_command(struct instance *in, const char *words, fuse_req_t req, size_t size, struct why *why);
+void machine_free(struct instance *in);
+
+#endif
