@@ -254,8 +254,8 @@ static void ask_done(void *arg, int err, const struct why *why, struct names *na
 	timer_cancel(a->deadline);
 	if (err) {
 		names_failed(k, err, why);
-		if (a->req)
-			reply_err(a->req, cache_errno(err));
+		if (a->req) /* a registry that is not there does not make its kernels absent */
+			reply_err(a->req, err == -ENOENT ? -EIO : cache_errno(err));
 		free(a);
 		return;
 	}

@@ -22,10 +22,11 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STAT_WAIT_MS 5000
+#define ASK_WAIT_MS  5000
 #define LOCK_WAIT_MS 30000
 #define LOCK_STEP_MS 50
 #define CORPSES_MAX  16
@@ -97,19 +98,20 @@ int mount_detach(const char *path)
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EBUSY;
 }
 
-/* stat of a mount whose daemon does not answer could wait for ever, so a child does it. 0 or -errno; -ETIMEDOUT. */
-static int stat_bounded(const char *path)
+/* Asks the daemon of a mount. Not with stat: the kernel may know that answer and keep the death to itself. A daemon
+ * that does not answer could be waited for for ever, so a child asks. 0 or -errno; -ETIMEDOUT. */
+static int ask_daemon(const char *path)
 {
 	pid_t pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (!pid) {
-		struct stat st;
-		_exit(stat(path, &st) ? errno : 0);
+		struct statfs st;
+		_exit(statfs(path, &st) ? errno : 0);
 	}
 	int status = 0, pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-	bool ended = poll(&p, 1, STAT_WAIT_MS) > 0;
+	bool ended = poll(&p, 1, ASK_WAIT_MS) > 0;
 	if (pidfd >= 0)
 		close(pidfd);
 	if (!ended) {
@@ -128,7 +130,7 @@ static int take_corpses_away(const char *path, struct why *why)
 		bool ours = false;
 		if (mount_at(path, NULL, &ours) <= 0 || !ours)
 			return 0;
-		int err = stat_bounded(path);
+		int err = ask_daemon(path);
 		if (!err)
 			return why_fail(why, -EBUSY, "%s: a diverfs is mounted here already; to end it: fusermount3 -u %s",
 				path, path);
@@ -153,10 +155,8 @@ static int fuse_usable(struct why *why)
 		return why_fail_errno(why, -errno,
 			"/dev/fuse is missing; as root: modprobe fuse; in a container: start it with --device /dev/fuse "
 			"--cap-add SYS_ADMIN");
-	if (access("/dev/fuse", R_OK | W_OK))
-		return why_fail_errno(why, -errno, "/dev/fuse: only its group may use it; ask root to chmod 666 /dev/fuse");
 	if (!geteuid())
-		return 0;
+		return 0; /* for others fusermount3 opens it */
 	const char *path = getenv("PATH");
 	autofree char *dirs = xasprintf("/usr/bin:/bin:%s", path ? path : "");
 	for (char *save, *dir = strtok_r(dirs, ":", &save); dir; dir = strtok_r(NULL, ":", &save)) {

@@ -235,12 +235,18 @@ static int set_paths(const struct raw *r, struct fs_options *o, struct why *why)
 	return 0;
 }
 
-/* What `mount` shows, and fstab is compared with: the registry as it was written. */
+/* What `mount` shows, and `mount -a` compares with fstab: the first registry. */
+static const char *source(const struct raw *r, const struct fs_options *o)
+{
+	if (r->fsname)
+		return r->fsname;
+	return r->count > 1 && strcmp(r->words[0], "embedded") ? o->registries[0] : "embedded";
+}
+
 static void add_mount_options(const struct raw *r, const struct fs_options *o, struct fuse_args *args)
 {
 	char *opts = NULL;
-	autofree char *name =
-		xasprintf("fsname=%s", r->fsname ? r->fsname : r->count > 1 ? r->words[0] : "embedded");
+	autofree char *name = xasprintf("fsname=%s", source(r, o));
 	fuse_opt_add_opt(&opts, "default_permissions");
 	fuse_opt_add_opt(&opts, "subtype=diverfs");
 	fuse_opt_add_opt_escaped(&opts, name);
