@@ -155,8 +155,10 @@ static int fuse_usable(struct why *why)
 		return why_fail_errno(why, -errno,
 			"/dev/fuse is missing; as root: modprobe fuse; in a container: start it with --device /dev/fuse "
 			"--cap-add SYS_ADMIN");
+	if (access("/dev/fuse", R_OK | W_OK))
+		return why_fail_errno(why, -errno, "/dev/fuse may not be used by this user; as root: chmod 666 /dev/fuse");
 	if (!geteuid())
-		return 0; /* for others fusermount3 opens it */
+		return 0;
 	const char *path = getenv("PATH");
 	autofree char *dirs = xasprintf("/usr/bin:/bin:%s", path ? path : "");
 	for (char *save, *dir = strtok_r(dirs, ":", &save); dir; dir = strtok_r(NULL, ":", &save)) {
