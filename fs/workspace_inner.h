@@ -6,7 +6,9 @@
  *     workspace_inode.c  the inode table: number <-> file below
  *     workspace_job.c    one request on its way through the pool
  *     workspace_name.c   requests that name something: lookup, mkdir, rename ...
- *     workspace_file.c   open files, and attributes
+ *     workspace_attr.c   attributes
+ *     workspace_open.c   opening and making files
+ *     workspace_file.c   files that are open
  *     workspace_dir.c    listings
  *
  * Threads  the loop's, but for functions called work_*: they run in the pool and touch their job only (and
@@ -179,18 +181,22 @@ void ws_rmdir(struct fs *fs, fuse_req_t req, struct node dir, const char *name);
 void ws_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name, struct node newdir,
 	const char *newname, unsigned flags);
 
+/* --- workspace_attr.c --- */
+void ws_getattr(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi);
+void ws_setattr(struct fs *fs, fuse_req_t req, struct node n, const struct stat *st, int to_set,
+	struct fuse_file_info *fi);
+
+/* --- workspace_open.c --- */
+void ws_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi);
+void ws_create(struct fs *fs, fuse_req_t req, struct node dir, const char *name, mode_t mode,
+	struct fuse_file_info *fi);
+
 /* --- workspace_file.c --- */
 struct ws_handle *ws_handle_new(struct workspace *w, struct ws_inode *in, int fd);
 struct ws_handle *ws_handle_of(struct fuse_file_info *fi);
 void ws_handle_put(struct ws_handle *h);
 /* The kernel has it no longer open: out of the list, and closed in the pool once nothing uses it. */
 void ws_handle_close(struct ws_handle *h);
-void ws_getattr(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi);
-void ws_setattr(struct fs *fs, fuse_req_t req, struct node n, const struct stat *st, int to_set,
-	struct fuse_file_info *fi);
-void ws_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi);
-void ws_create(struct fs *fs, fuse_req_t req, struct node dir, const char *name, mode_t mode,
-	struct fuse_file_info *fi);
 void ws_read(
 	struct fs *fs, fuse_req_t req, struct node n, size_t size, uint64_t off, struct fuse_file_info *fi);
 void ws_write(struct fs *fs, fuse_req_t req, struct node n, const char *data, size_t size, uint64_t off,
