@@ -2,7 +2,8 @@
 /*
  * io.h: file descriptors, whole files, directories.
  *
- * Errors   0, a count, an fd or -errno; EINTR is handled inside
+ * Errors   0, a count, an fd or -errno; EINTR is handled inside, and the calls that promise a whole
+ *          result wait for an fd that is non-blocking
  * Owns     an fd that is returned belongs to the caller and is close-on-exec
  * Paths    relative to (dirfd); AT_FDCWD for the working directory
  */

@@ -187,6 +187,9 @@ int io_remove_tree(int dirfd, const char *path)
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
 	err = remove_top(dirfd, path);
+	if (err == -ENOTDIR)
+		return -EPERM; /* no directory: unlink was refused for a reason of its own (sticky, immutable)
+				*/
 	return err == -ENOENT ? 0 : err;
 }
 

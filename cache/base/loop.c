@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,9 @@
 #include <unistd.h>
 
 #define EVENTS_MAX 64
-#define SPIN_CHECK 8 /* epoll is asked after so many calls of the spin function */
+#define SPIN_CHECK 8	     /* epoll is asked after so many calls of the spin function */
+#define BUSY_NS	   200000    /* who gets the CPU back only after this time has to share it */
+#define PAUSE_NS   250000000 /* and does not spin for this time */
 
 struct watch {
 	struct loop *loop;
@@ -71,6 +74,7 @@ struct loop {
 	spin_fn *spin;
 	void *spin_arg;
 	uint64_t spin_ns;
+	uint64_t spin_from; /* not before this time: the CPU was wanted by others */
 };
 
 static _Noreturn void die(const char *what)
@@ -436,12 +440,32 @@ static void end_round(struct loop *l)
 	free_dead(l);
 }
 
+/* The peer that we wait for may be waiting for our CPU: let it run. But if somebody takes the whole time
+ * slice (a guest without KVM does), only sleeping brings us back quickly, as a wake-up goes before.
+ * Measured (2 CPUs, 2 GiB and 100,000 round trips between two processes): both on one CPU 11 s without
+ * this, 1.5 s with it. A tenth of that beside two CPU-bound processes: 11 to 37 s if it yields always,
+ * 0.8 to 2 s if it never spins, 0.5 to 1.3 s like this. */
+static bool give_way(struct loop *l)
+{
+	uint64_t before = clock_mono_ns(), after;
+
+	sched_yield();
+	after = clock_mono_ns();
+	if (after - before < BUSY_NS)
+		return true;
+	l->spin_from = after + PAUSE_NS;
+	return false;
+}
+
 /* Until something came (returns how many events), is due, or the time is over (0). */
 static int spin(struct loop *l, struct epoll_event *events)
 {
 	uint64_t until = clock_mono_ns() + l->spin_ns;
 
+	if (until - l->spin_ns < l->spin_from)
+		return 0;
 	for (unsigned i = 1; l->spin; i++) {
+		bool check = i % SPIN_CHECK == 0;
 		uint64_t now;
 		int n;
 
@@ -449,8 +473,10 @@ static int spin(struct loop *l, struct epoll_event *events)
 			end_round(l);
 			until = clock_mono_ns() + l->spin_ns;
 		}
-		if (i % SPIN_CHECK == 0 && (n = ask_epoll(l, events, 0)) > 0)
+		if (check && (n = ask_epoll(l, events, 0)) > 0)
 			return n;
+		if (check && !give_way(l))
+			break;
 		now = clock_mono_ns();
 		if (now >= until || l->stop || l->deferred || (l->heap_len && l->heap[0]->at_ns <= now))
 			break;

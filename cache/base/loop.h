@@ -55,7 +55,8 @@ struct watch *loop_child(struct loop *l, pid_t pid, child_fn *fn, void *arg);
 int watch_pidfd(const struct watch *w);
 
 /* Before it sleeps, the loop calls (fn) again and again for (us) microseconds as long as nothing
- * else is due; true means it did something and the time starts anew (PERF.md D). */
+ * else is due; true means it did something and the time starts anew (PERF.md D). While other processes
+ * want the CPU it sleeps without that, so what (fn) polls must be watched as well. */
 typedef bool spin_fn(void *arg);
 void loop_spin(struct loop *l, spin_fn *fn, void *arg, unsigned us);
 

@@ -8,7 +8,6 @@
 #include "cache/base/seglog.h"
 
 #include "cache/base/buf.h"
-#include "cache/base/io.h"
 #include "cache/base/log.h"
 
 #include <dirent.h>
@@ -308,12 +307,14 @@ ssize_t seglog_read(struct seglog *s, uint64_t off, void *buf, size_t len)
 			return r > 0 ? 0 : r;
 	}
 	for (int turn = 0; turn < 1 << 10; turn++) {
-		ssize_t n = io_pread_full(s->cursor.fd, buf, len, off - s->cursor.start);
+		ssize_t n = pread(s->cursor.fd, buf, len, (off_t)(off - s->cursor.start));
 		uint64_t was = s->cursor.start;
 		int r;
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n != 0)
-			return n;
+			return n < 0 ? -errno : n;
 		r = next_piece(s, off);
 		if (r == 1 || (r == 0 && s->cursor.start == was))
 			return 0;

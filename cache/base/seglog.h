@@ -39,7 +39,7 @@ uint64_t seglog_start(struct seglog *s);
 uint64_t seglog_end(struct seglog *s);
 /* Up to (len) bytes at (off); 0 at the end; -ERANGE if (off) lies before the start (was dropped). */
 ssize_t seglog_read(struct seglog *s, uint64_t off, void *buf, size_t len);
-/* Removes all segments of (name). */
+/* Removes all segments of (name). Who has the log open goes on seeing the old one: open it anew. */
 int seglog_remove(int dirfd, const char *name);
 
 #endif

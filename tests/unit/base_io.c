@@ -318,19 +318,20 @@ static int with_mount(const char *source, const char *at, const char *type, unsi
 {
 	autofree char *to = xasprintf("%s/%s", tmp_path, at);
 	autofree char *from = type ? xstrdup(source) : xasprintf("%s/%s", tmp_path, source);
+	autofree char *inside = xasprintf("%s/inside", to);
 	int status, dir;
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-			mount(from, to, type, flags, NULL) < 0)
+		if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
+			mount(from, to, type ? type : "none", flags, NULL) < 0)
 			_exit(77);
 		if (type)
-			close(open(xasprintf("%s/inside", to), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+			close(open(inside, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
 		dir = open(tmp_path, O_RDONLY | O_CLOEXEC); /* (tmp_dir) sees the mounts of before */
 		if (io_remove_tree(dir, "t") != -EXDEV)
 			_exit(1);
-		_exit(access(xasprintf("%s/inside", to), F_OK) == 0 ? 0 : 2);
+		_exit(access(inside, F_OK) == 0 ? 0 : 2);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return WEXITSTATUS(status);

@@ -438,11 +438,19 @@ static bool spin_some(void *arg)
 	return spins <= busy_spins;
 }
 
+/* On a busy machine the loop stops spinning for a while, and then something else must wake it. */
+static void wake(void *arg)
+{
+	if (spins < busy_spins)
+		loop_after(loop, 1, wake, arg);
+}
+
 static void spins_before_it_sleeps(void **state)
 {
 	(void)state;
 	spins = 0;
-	busy_spins = 1000;
+	busy_spins = 100;
+	loop_after(loop, 1, wake, NULL);
 	loop_spin(loop, spin_some, NULL, 50);
 	loop_run(loop);
 	assert_true(spins >= busy_spins);

@@ -374,7 +374,7 @@ static int fill_disk(void)
 	int dir, hog;
 
 	memset(block, 'z', sizeof(block));
-	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
 		mount("tmpfs", tmp_path, "tmpfs", 0, "size=64k") < 0)
 		return 77;
 	dir = open(tmp_path, O_RDONLY | O_CLOEXEC);
