@@ -148,20 +148,26 @@ static int parse_options(int argc, char **argv, struct options *o)
 
 /* --- the instance's files --- */
 
-/* The last error in words, as the instance tells it; else errno's. */
-static int tell(struct run *r, const char *what, int err)
+/* The last error in words, as the instance tells it; false if it tells of none. */
+static bool tell_error(struct run *r)
 {
 	autobuf struct buf text = { 0 };
 	char *line, *rest;
 
-	if (r->dir < 0 || io_read_file(r->dir, "error", FILE_MAX, &text) < 0 || !text.len) {
+	if (r->dir < 0 || io_read_file(r->dir, "error", FILE_MAX, &text) < 0 || !text.len)
+		return false;
+	rest = text.data;
+	while ((line = strsep(&rest, "\n")))
+		if (*line)
+			log_error("%s", line);
+	return true;
+}
+
+/* Says why (what) failed, and with which status to exit. */
+static int tell(struct run *r, const char *what, int err)
+{
+	if (!tell_error(r))
 		log_error("%s: %s", what, err_text(err));
-	} else {
-		rest = text.data;
-		while ((line = strsep(&rest, "\n")))
-			if (*line)
-				log_error("%s", line);
-	}
 	if (err == -ENOENT)
 		return EXIT_NOT_FOUND;
 	return err == -EOPNOTSUPP || err == -ENOEXEC || err == -EACCES || err == -EPERM ? EXIT_CANNOT
@@ -281,6 +287,8 @@ static int wait_status(struct run *r)
 	status = strtol(text.data ? text.data : "", &end, 10);
 	if (end == text.data || status < 0 || status > 255)
 		return tell(r, "wait", -EIO);
+	if (status)
+		tell_error(r); /* lost, killed, out of time: a status of the kernel's own comes without */
 	return status;
 }
 
