@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* cache.c: opening, closing, jobs and status: the public face. Names and views are query.c's, bytes read.c's.
+ */
+#include "cache/base/conf.h"
+#include "cache/base/io.h"
+#include "cache/impl.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* --- jobs ------------------------------------------------------------------------------------- */
+
+struct job {
+	struct cache *cache;
+	job_fn *run, *done;
+	void *arg;
+};
+
+static void job_run(void *arg)
+{
+	struct job *j = arg;
+	struct cache *c = j->cache;
+	pthread_mutex_lock(&c->lock);
+	bool go = !c->closing;
+	c->running += go;
+	pthread_mutex_unlock(&c->lock);
+	if (!go)
+		return;
+	j->run(j->arg);
+	pthread_mutex_lock(&c->lock);
+	if (--c->running == 0)
+		pthread_cond_broadcast(&c->idle);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void job_done(void *arg)
+{
+	struct job *j = arg;
+	struct cache *c = j->cache;
+	j->done(j->arg);
+	free(j);
+	cache_unref(c);
+}
+
+void cache_job(struct cache *c, job_fn *run, job_fn *done, void *arg)
+{
+	struct job *j = xmalloc(sizeof(*j));
+	*j = (struct job){ c, run, done, arg };
+	c->refs++;
+	pool_submit(c->pool, job_run, job_done, j);
+}
+
+/* --- open and close --------------------------------------------------------------------------- */
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void cache_unref(struct cache *c)
+{
+	if (--c->refs > 0)
+		return;
+	for (uint32_t i = 0; i < c->place_count; i++) {
+		struct place *p = &c->places[i];
+		names_put(p->listed);
+		p->registry->ops->close(p->registry);
+		pthread_mutex_destroy(&p->lock);
+	}
+	names_put(c->names);
+	catalog_close(c->catalog);
+	close_fd(c->dirfd);
+	close_fd(c->trees_fd);
+	close_fd(c->packs_fd);
+	close_fd(c->objects_fd);
+	pthread_mutex_destroy(&c->lock);
+	pthread_cond_destroy(&c->idle);
+	free(c->dir);
+	free(c->scratch);
+	free(c);
+}
+
+static int open_part(struct cache *c, const char *name, int *fd, struct why *why)
+{
+	int err = io_mkdirs(c->dirfd, name, 0755);
+	if (err < 0)
+		return why_fail_errno(why, err, "cannot make %s/%s", c->dir, name);
+	*fd = openat(c->dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *fd < 0 ? why_fail_errno(why, -errno, "%s/%s", c->dir, name) : 0;
+}
+
+static int open_dirs(struct cache *c, struct why *why)
+{
+	int err = io_mkdirs(AT_FDCWD, c->dir, 0700);
+	if (err < 0)
+		return why_fail_errno(why, err, "cannot make the cache directory %s", c->dir);
+	c->dirfd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c->dirfd < 0)
+		return why_fail_errno(why, -errno, "the cache directory %s", c->dir);
+	err = open_part(c, "trees", &c->trees_fd, why);
+	if (!err)
+		err = open_part(c, "packs", &c->packs_fd, why);
+	if (!err)
+		err = open_part(c, "objects", &c->objects_fd, why);
+	return err;
+}
+
+int cache_open(const struct cache_options *options, struct cache **out, struct why *why)
+{
+	struct cache *c = xcalloc(1, sizeof(*c));
+	c->loop = options->loop;
+	c->pool = options->pool;
+	c->dir = xstrdup(options->dir);
+	c->dirfd = c->trees_fd = c->packs_fd = c->objects_fd = -1;
+	c->refs = 1;
+	c->scratch = xmalloc(SCRATCH);
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->idle, NULL);
+	int err = open_dirs(c, why);
+	if (!err) {
+		autofree char *path = xasprintf("%s/catalog.sqlite", c->dir);
+		err = catalog_open(path, &c->catalog, why);
+	}
+	if (err) {
+		cache_unref(c);
+		return err;
+	}
+	*out = c;
+	return 0;
+}
+
+void cache_close(struct cache *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->closing = true;
+	while (c->running > 0)
+		pthread_cond_wait(&c->idle, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+	cache_unref(c);
+}
+
+int cache_add_registry(struct cache *c, const char *where, struct why *why)
+{
+	uint32_t n = c->place_count;
+	if (n == MAX_REGISTRIES)
+		return why_fail(why, -E2BIG, "registry %s: there are %u already", where, MAX_REGISTRIES);
+	int err = registry_open(where, &c->places[n].registry, why);
+	if (err)
+		return err;
+	pthread_mutex_init(&c->places[n].lock, NULL);
+	c->place_count = n + 1;
+	c->names_at = 0;
+	return 0;
+}
+
+/* --- status ----------------------------------------------------------------------------------- */
+
+static void count_dir(int at, uint64_t *used, uint64_t *objects)
+{
+	int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		close_fd(fd);
+		return;
+	}
+	for (struct dirent *e; (e = readdir(d));) {
+		struct stat st;
+		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
+			*used += (uint64_t)st.st_blocks * 512;
+			++*objects;
+		}
+	}
+	closedir(d);
+}
+
+static void count_run(void *arg)
+{
+	struct cache *c = arg;
+	uint64_t used = 0, objects = 0;
+	count_dir(c->trees_fd, &used, &objects);
+	count_dir(c->packs_fd, &used, &objects);
+	count_dir(c->objects_fd, &used, &objects);
+	c->used = used;
+	c->objects = objects;
+}
+
+static void count_done(void *arg)
+{
+	struct cache *c = arg;
+	c->counting = false;
+}
+
+static void count_again(struct cache *c)
+{
+	uint64_t now = clock_mono_ns();
+	if (c->counting || (c->counted_at && now - c->counted_at < UINT64_C(2000000000)))
+		return;
+	c->counting = true;
+	c->counted_at = now;
+	cache_job(c, count_run, count_done, c);
+}
+
+static void put_place(struct place *p, struct buf *out)
+{
+	char when[32] = "never";
+	struct tm tm;
+	pthread_mutex_lock(&p->lock);
+	time_t t = (time_t)p->as_of;
+	if (p->as_of && localtime_r(&t, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S%z", &tm);
+	buf_printf(out, "registry %s: %s, %s, as of %s, %u names\n", p->registry->where,
+		p->registry->ops->kind,
+		p->reachable  ? "reachable"
+		: *p->trouble ? "unreachable"
+			      : "not asked yet",
+		when, p->listed ? names_count(p->listed) : 0);
+	if (*p->trouble)
+		buf_printf(out, "  %s\n", p->trouble);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void cache_status(struct cache *c, struct buf *out)
+{
+	for (uint32_t i = 0; i < c->place_count; i++)
+		put_place(&c->places[i], out);
+	buf_printf(out, "cache %s: ", c->dir);
+	conf_put_size(out, c->used);
+	buf_printf(out, " used, %llu objects\n", (unsigned long long)c->objects);
+	count_again(c);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* catalog.c: alone in including sqlite3. */
+#include "cache/catalog.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct catalog {
+	sqlite3 *db;
+	pthread_mutex_t lock; /* a statement is one thread's from bind to reset */
+};
+
+static const char schema[] =
+	"PRAGMA journal_mode = WAL;"
+	"PRAGMA synchronous = NORMAL;"
+	"CREATE TABLE IF NOT EXISTS registries (place TEXT PRIMARY KEY, as_of INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS names (place TEXT NOT NULL, name TEXT NOT NULL, tag TEXT NOT NULL,"
+	" digest TEXT NOT NULL, PRIMARY KEY (place, name, tag)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS trees (digest TEXT PRIMARY KEY, used INTEGER NOT NULL);";
+
+static int try_open(const char *path, sqlite3 **db)
+{
+	int rc = sqlite3_open_v2(
+		path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+	if (rc == SQLITE_OK) {
+		sqlite3_busy_timeout(*db, 5000);
+		rc = sqlite3_exec(*db, schema, NULL, NULL, NULL);
+	}
+	return rc;
+}
+
+static void set_aside(const char *path)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	for (size_t i = 0; i < 3; i++) {
+		autofree char *from = xasprintf("%s%s", path, suffixes[i]);
+		autofree char *to = xasprintf("%s.damaged%s", path, suffixes[i]);
+		rename(from, to);
+	}
+}
+
+int catalog_open(const char *path, struct catalog **out, struct why *why)
+{
+	sqlite3 *db = NULL;
+	int rc = try_open(path, &db);
+	if (rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT) {
+		log_warn("cache: %s is damaged; it is set aside and begun anew", path);
+		sqlite3_close(db);
+		set_aside(path);
+		rc = try_open(path, &db);
+	}
+	if (rc != SQLITE_OK) {
+		int err = rc == SQLITE_FULL ? -ENOSPC : rc == SQLITE_READONLY ? -EROFS : -EIO;
+		why_fail(why, err, "%s: %s; is the cache directory writable?", path,
+			db ? sqlite3_errmsg(db) : "");
+		sqlite3_close(db);
+		return err;
+	}
+	struct catalog *c = xcalloc(1, sizeof(*c));
+	c->db = db;
+	pthread_mutex_init(&c->lock, NULL);
+	*out = c;
+	return 0;
+}
+
+void catalog_close(struct catalog *c)
+{
+	if (!c)
+		return;
+	sqlite3_close(c->db);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+static sqlite3_stmt *prepare(struct catalog *c, const char *sql)
+{
+	sqlite3_stmt *s = NULL;
+	if (sqlite3_prepare_v2(c->db, sql, -1, &s, NULL) != SQLITE_OK)
+		log_warn("catalog: %s", sqlite3_errmsg(c->db));
+	return s;
+}
+
+static void bind_text(sqlite3_stmt *s, int i, const char *text)
+{
+	sqlite3_bind_text(s, i, text, -1, SQLITE_STATIC);
+}
+
+/* Runs a statement that yields no rows. */
+static bool run(struct catalog *c, sqlite3_stmt *s)
+{
+	int rc = s ? sqlite3_step(s) : SQLITE_ERROR;
+	if (rc != SQLITE_DONE && s)
+		log_warn("catalog: %s", sqlite3_errmsg(c->db));
+	if (s)
+		sqlite3_reset(s);
+	return rc == SQLITE_DONE;
+}
+
+static bool replace_names(struct catalog *c, const char *registry, const struct names *names)
+{
+	sqlite3_stmt *place = prepare(c, "INSERT OR REPLACE INTO registries VALUES (?1, ?2)");
+	sqlite3_stmt *clear = prepare(c, "DELETE FROM names WHERE place = ?1");
+	sqlite3_stmt *add = prepare(c, "INSERT OR REPLACE INTO names VALUES (?1, ?2, ?3, ?4)");
+	bool ok = place && clear && add;
+	if (ok) {
+		bind_text(place, 1, registry);
+		sqlite3_bind_int64(place, 2, time(NULL));
+		bind_text(clear, 1, registry);
+		ok = run(c, place) && run(c, clear);
+	}
+	for (uint32_t i = 0; ok && i < names_count(names); i++) {
+		const struct name *n = names_at(names, i);
+		bind_text(add, 1, registry);
+		bind_text(add, 2, n->name);
+		bind_text(add, 3, n->tag);
+		bind_text(add, 4, n->digest);
+		ok = run(c, add);
+	}
+	sqlite3_finalize(place);
+	sqlite3_finalize(clear);
+	sqlite3_finalize(add);
+	return ok;
+}
+
+void catalog_put_names(struct catalog *c, const char *registry, const struct names *names)
+{
+	pthread_mutex_lock(&c->lock);
+	if (sqlite3_exec(c->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK) {
+		bool ok = replace_names(c, registry, names);
+		if (sqlite3_exec(c->db, ok ? "COMMIT" : "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK) {
+			log_warn("catalog: names of %s are not kept: %s", registry, sqlite3_errmsg(c->db));
+			sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+		}
+	} else {
+		log_warn("catalog: names of %s are not kept: %s", registry, sqlite3_errmsg(c->db));
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+static const char *column(sqlite3_stmt *s, int i)
+{
+	const char *t = (const char *)sqlite3_column_text(s, i);
+	return t ? t : "";
+}
+
+struct names *catalog_get_names(struct catalog *c, const char *registry, int64_t *as_of)
+{
+	struct names *names = NULL;
+	pthread_mutex_lock(&c->lock);
+	sqlite3_stmt *when = prepare(c, "SELECT as_of FROM registries WHERE place = ?1");
+	sqlite3_stmt *list = prepare(c, "SELECT name, tag, digest FROM names WHERE place = ?1");
+	if (when && list) {
+		bind_text(when, 1, registry);
+		bind_text(list, 1, registry);
+		if (sqlite3_step(when) == SQLITE_ROW) {
+			struct names_draft d = { 0 };
+			*as_of = sqlite3_column_int64(when, 0);
+			while (sqlite3_step(list) == SQLITE_ROW)
+				names_add(&d, column(list, 0), column(list, 1), registry, column(list, 2));
+			names = names_finish(&d);
+		}
+	}
+	sqlite3_finalize(when);
+	sqlite3_finalize(list);
+	pthread_mutex_unlock(&c->lock);
+	return names;
+}
+
+void catalog_used_tree(struct catalog *c, const struct digest *d)
+{
+	char text[DIGEST_TEXT_LEN + 1];
+	digest_text(d, text);
+	pthread_mutex_lock(&c->lock);
+	sqlite3_stmt *s = prepare(c, "INSERT OR REPLACE INTO trees VALUES (?1, ?2)");
+	if (s) {
+		bind_text(s, 1, text);
+		sqlite3_bind_int64(s, 2, time(NULL));
+		run(c, s);
+	}
+	sqlite3_finalize(s);
+	pthread_mutex_unlock(&c->lock);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* content.c: what digests show, shared; and views, which are a name for it. */
+#include "cache/impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- packs ------------------------------------------------------------------------------------ */
+
+struct pack **packs_open(struct cache *c, const struct tree *t)
+{
+	struct pack **packs = xcalloc(t->head->layer_count + 1, sizeof(struct pack *));
+	for (uint32_t i = 0; i < t->head->layer_count; i++)
+		packs[i] = pack_open(c->packs_fd, &t->layers[i]);
+	return packs;
+}
+
+static struct pack_ref *adopt_pack(struct cache *c, struct pack *p)
+{
+	for (struct pack_ref *r = c->packs; r; r = r->next) {
+		if (digest_equal(pack_id(r->pack), pack_id(p))) {
+			pack_close(p);
+			r->refs++;
+			return r;
+		}
+	}
+	struct pack_ref *r = xcalloc(1, sizeof(*r));
+	r->pack = p;
+	r->refs = 1;
+	r->next = c->packs;
+	c->packs = r;
+	return r;
+}
+
+static void unref_pack(struct cache *c, struct pack_ref *r)
+{
+	if (--r->refs > 0)
+		return;
+	for (struct pack_ref **at = &c->packs; *at; at = &(*at)->next) {
+		if (*at == r) {
+			*at = r->next;
+			break;
+		}
+	}
+	pack_close(r->pack);
+	free(r);
+}
+
+/* --- contents --------------------------------------------------------------------------------- */
+
+struct content *content_find(struct cache *c, const struct digest *d)
+{
+	for (struct content *k = c->contents; k; k = k->next) {
+		if (digest_equal(&k->digest, d)) {
+			k->refs++;
+			return k;
+		}
+	}
+	return NULL;
+}
+
+struct content *content_adopt(struct cache *c, struct tree *t, struct pack **packs)
+{
+	uint32_t layers = t->head->layer_count;
+	struct content *k = content_find(c, &t->head->manifest);
+	if (k) {
+		for (uint32_t i = 0; i < layers; i++)
+			pack_close(packs[i]);
+		free(packs);
+		tree_unref(t);
+		return k;
+	}
+	k = xcalloc(1, sizeof(*k));
+	k->tree = t;
+	k->digest = t->head->manifest;
+	k->refs = 1;
+	k->packs = xcalloc(layers + 1, sizeof(struct pack_ref *));
+	for (uint32_t i = 0; i < layers; i++)
+		k->packs[i] = adopt_pack(c, packs[i]);
+	free(packs);
+	k->next = c->contents;
+	c->contents = k;
+	return k;
+}
+
+void content_unref(struct cache *c, struct content *k)
+{
+	if (--k->refs > 0)
+		return;
+	for (struct content **at = &c->contents; *at; at = &(*at)->next) {
+		if (*at == k) {
+			*at = k->next;
+			break;
+		}
+	}
+	for (uint32_t i = 0; i < k->tree->head->layer_count; i++)
+		unref_pack(c, k->packs[i]);
+	free(k->packs);
+	tree_unref(k->tree);
+	free(k);
+}
+
+struct pack_ref *content_pack(const struct content *k, uint32_t i, uint32_t *number)
+{
+	uint16_t layer = k->tree->chunks[i].layer;
+	*number = i - k->tree->layers[layer].first_chunk;
+	return k->packs[layer];
+}
+
+/* --- views ------------------------------------------------------------------------------------ */
+
+struct view *view_new(
+	struct cache *c, struct content *k, struct registry *reg, const char *name, const char *tag)
+{
+	struct view *v = xcalloc(1, sizeof(*v));
+	v->cache = c;
+	v->content = k;
+	v->registry = reg;
+	v->name = xstrdup(name);
+	v->tag = xstrdup(tag);
+	v->refs = 1;
+	c->refs++;
+	digest_text(&k->digest, v->digest);
+	return v;
+}
+
+struct view *view_get(struct view *v)
+{
+	v->refs++;
+	return v;
+}
+
+void view_put(struct view *v)
+{
+	if (!v || --v->refs > 0)
+		return;
+	content_unref(v->cache, v->content);
+	cache_unref(v->cache);
+	free(v->name);
+	free(v->tag);
+	free(v);
+}
+
+const char *view_name(const struct view *v)
+{
+	return v->name;
+}
+
+const char *view_tag(const struct view *v)
+{
+	return v->tag;
+}
+
+const char *view_digest(const struct view *v)
+{
+	return v->digest;
+}
+
+void view_cached(const struct view *v, uint64_t *here, uint64_t *total)
+{
+	const struct tree *t = v->content->tree;
+	*here = 0;
+	*total = t->head->content;
+	for (uint32_t i = 0; i < t->head->chunk_count; i++) {
+		uint32_t number = 0;
+		if (pack_has(content_pack(v->content, i, &number)->pack, number))
+			*here += t->chunks[i].raw;
+	}
+}
+
+uint32_t view_count(const struct view *v)
+{
+	return v->content->tree->head->entry_count;
+}
+
+int view_entry(const struct view *v, uint32_t index, struct entry *out)
+{
+	return tree_get(v->content->tree, index, out);
+}
+
+int view_lookup(const struct view *v, uint32_t dir, const char *name, struct entry *out)
+{
+	return tree_lookup(v->content->tree, dir, name, out);
+}
+
+int view_path(const struct view *v, const char *path, struct entry *out)
+{
+	return tree_path(v->content->tree, path, out);
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * read.c: bytes of files. What is in a pack and in memory is answered at once; the rest is chunks fetched by
+ * the pool, each once, however many wait for it.
+ */
+#include "cache/impl.h"
+#include "cache/layer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- one chunk -------------------------------------------------------------------------------- */
+
+static void path_above(const struct tree *t, uint32_t i, struct buf *out)
+{
+	if (i == 0)
+		return;
+	path_above(t, t->entries[i].parent, out);
+	buf_printf(out, "%s%s", out->len ? "/" : "", t->strings + t->entries[i].name);
+}
+
+/* Which file a chunk belongs to is searched for only when there is something to say about it. */
+static int bad_chunk(const struct view *v, uint32_t chunk, struct why *why)
+{
+	const struct tree *t = v->content->tree;
+	autobuf struct buf path = { 0 };
+	for (uint32_t i = 0; i < t->head->entry_count; i++) {
+		const struct tree_entry *e = &t->entries[i];
+		if (e->type == ENTRY_FILE && !e->flags && chunk >= e->first && chunk < e->first + e->count)
+			path_above(t, i, &path);
+	}
+	return why_prefix(why, "%s:%s: %s", v->name, v->tag, path.len ? path.data : "?");
+}
+
+static int fetch_chunk(const struct view *v, const struct tree_chunk *c, void *buf, struct why *why)
+{
+	const struct tree_layer *l = &v->content->tree->layers[c->layer];
+	if (c->kind == CHUNK_ZEROS) {
+		memset(buf, 0, c->raw);
+		return 0;
+	}
+	autofree char *packed = c->kind == CHUNK_ZSTD ? xmalloc(c->packed) : NULL;
+	int err = v->registry->ops->blob(v->registry, v->name, &l->blob, l->blob_size, c->blob_off,
+		packed ? packed : buf, c->packed, why);
+	if (!err && packed)
+		err = zstd_unpack(packed, c->packed, buf, c->raw, why);
+	return err;
+}
+
+int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
+{
+	const struct tree_chunk *c = &v->content->tree->chunks[i];
+	char text[DIGEST_TEXT_LEN + 1];
+	struct digest is;
+	struct why in = { 0 };
+	uint32_t number = 0;
+	struct pack *p = content_pack(v->content, i, &number)->pack;
+	if (pack_get(p, number, c, buf, false) == 0)
+		return 0;
+	int err = fetch_chunk(v, c, buf, &in);
+	if (!err) {
+		digest_of(buf, c->raw, &is);
+		digest_text(&c->digest, text);
+		if (!digest_equal(&is, &c->digest))
+			err = why_fail(&in, -EILSEQ,
+				"the bytes from registry %s do not match their digest %s; the registry is "
+				"damaged or "
+				"dishonest",
+				v->registry->where, text);
+	}
+	if (err) {
+		bad_chunk(v, i, &in);
+		return why_fail(why, err, "%s", in.text);
+	}
+	pack_put(p, number, c, buf);
+	return 0;
+}
+
+/* --- now -------------------------------------------------------------------------------------- */
+
+/* The stretch of one chunk that a read touches. */
+struct stretch {
+	uint32_t chunk;
+	uint32_t from; /* within the chunk */
+	uint32_t len;
+};
+
+static struct stretch stretch_at(const struct tree *t, const struct tree_entry *f, uint64_t off, size_t len)
+{
+	struct stretch s = { .chunk = tree_chunk_at(t, f, off) };
+	const struct tree_chunk *c = &t->chunks[s.chunk];
+	s.from = (uint32_t)(off + t->chunks[f->first].pack_off - c->pack_off);
+	s.len = len < c->raw - s.from ? (uint32_t)len : c->raw - s.from;
+	return s;
+}
+
+static int stretch_now(struct view *v, const struct stretch *s, char *buf)
+{
+	const struct tree_chunk *c = &v->content->tree->chunks[s->chunk];
+	uint32_t number = 0;
+	struct pack *p = content_pack(v->content, s->chunk, &number)->pack;
+	int err = pack_peek(p, number, c->pack_off + s->from, buf, s->len);
+	if (err != -ENOENT)
+		return err;
+	/* here and not yet checked in this process: checking a small chunk is cheaper than a trip to the pool
+	 */
+	if (c->raw > SCRATCH)
+		return -EAGAIN;
+	char *whole = s->len == c->raw ? buf : v->cache->scratch;
+	err = pack_get(p, number, c, whole, true);
+	if (err)
+		return -EAGAIN;
+	if (whole != buf)
+		memcpy(buf, whole + s->from, s->len);
+	return 0;
+}
+
+/* 0, or the length to read, clamped to the file. */
+static ssize_t begin_read(
+	const struct view *v, uint32_t index, uint64_t off, size_t len, const struct tree_entry **f)
+{
+	if (index >= v->content->tree->head->entry_count)
+		return -ENOENT;
+	*f = tree_file(v->content->tree, index);
+	if (!*f)
+		return -EISDIR;
+	if (off >= (*f)->size)
+		return 0;
+	if (len > (*f)->size - off)
+		len = (size_t)((*f)->size - off);
+	return len > INT32_MAX ? INT32_MAX : (ssize_t)len;
+}
+
+ssize_t view_read_now(struct view *v, uint32_t index, uint64_t off, void *buf, size_t len)
+{
+	const struct tree *t = v->content->tree;
+	const struct tree_entry *f;
+	ssize_t n = begin_read(v, index, off, len, &f);
+	if (n <= 0)
+		return n;
+	if (f->flags & TREE_INLINE) {
+		memcpy(buf, t->strings + f->first + off, (size_t)n);
+		return n;
+	}
+	for (size_t done = 0; done < (size_t)n;) {
+		struct stretch s = stretch_at(t, f, off + done, (size_t)n - done);
+		int err = stretch_now(v, &s, (char *)buf + done);
+		if (err)
+			return err;
+		done += s.len;
+	}
+	return n;
+}
+
+/* --- later ------------------------------------------------------------------------------------ */
+
+struct read {
+	struct view *view;
+	view_read_fn *done;
+	void *arg;
+	char *buf; /* NULL if one chunk has all of it */
+	size_t len;
+	uint32_t pending; /* chunks */
+	int err;
+	struct why why;
+};
+
+struct wait {
+	struct wait *next;
+	struct read *read;
+	uint32_t from, len;
+	size_t to;
+};
+
+struct fetch {
+	struct fetch *next; /* in the bucket of the pack */
+	struct pack_ref *ref;
+	uint32_t number; /* in the pack */
+	uint32_t chunk;	 /* in the tree of (view) */
+	struct view *view;
+	struct wait *waits;
+	char *data;
+	int err;
+	struct why why;
+};
+
+static void finish_read(struct read *r, const char *data)
+{
+	r->done(r->arg, r->err, r->err ? &r->why : NULL, r->err ? NULL : data, r->err ? 0 : r->len);
+	view_put(r->view);
+	free(r->buf);
+	free(r);
+}
+
+static void answer_wait(const struct fetch *f, const struct wait *w)
+{
+	struct read *r = w->read;
+	if (f->err && !r->err) {
+		r->err = f->err;
+		r->why = f->why;
+	}
+	if (!f->err && r->buf)
+		memcpy(r->buf + w->to, f->data + w->from, w->len);
+	if (--r->pending == 0)
+		finish_read(r, r->buf || f->err ? r->buf : f->data + w->from);
+}
+
+static void fetch_run(void *arg)
+{
+	struct fetch *f = arg;
+	f->data = xmalloc(f->view->content->tree->chunks[f->chunk].raw);
+	why_clear(&f->why);
+	f->err = chunk_obtain(f->view, f->chunk, f->data, &f->why);
+}
+
+static void fetch_done(void *arg)
+{
+	struct fetch *f = arg;
+	for (struct fetch **at = &f->ref->fetches[f->number % 64]; *at; at = &(*at)->next) {
+		if (*at == f) {
+			*at = f->next;
+			break;
+		}
+	}
+	for (struct wait *w = f->waits, *next; w; w = next) {
+		next = w->next;
+		answer_wait(f, w);
+		free(w);
+	}
+	view_put(f->view);
+	free(f->data);
+	free(f);
+}
+
+static struct fetch *fetch_for(struct view *v, uint32_t chunk)
+{
+	uint32_t number = 0;
+	struct pack_ref *ref = content_pack(v->content, chunk, &number);
+	struct fetch *f = ref->fetches[number % 64];
+	while (f && f->number != number)
+		f = f->next;
+	if (f)
+		return f;
+	f = xcalloc(1, sizeof(*f));
+	f->ref = ref;
+	f->number = number;
+	f->chunk = chunk;
+	f->view = view_get(v);
+	f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
+	f->next = ref->fetches[number % 64];
+	ref->fetches[number % 64] = f;
+	cache_job(v->cache, fetch_run, fetch_done, f);
+	return f;
+}
+
+static void read_simple(void *arg)
+{
+	struct read *r = arg;
+	finish_read(r, r->buf);
+}
+
+static void read_chunks(struct read *r, const struct tree_entry *f, uint64_t off)
+{
+	const struct tree *t = r->view->content->tree;
+	struct stretch first = stretch_at(t, f, off, r->len);
+	if (first.len < r->len)
+		r->buf = xmalloc(r->len);
+	for (size_t done = 0; done < r->len;) {
+		struct stretch s = stretch_at(t, f, off + done, r->len - done);
+		struct fetch *to = fetch_for(r->view, s.chunk);
+		struct wait *w = xmalloc(sizeof(*w));
+		*w = (struct wait){ to->waits, r, s.from, s.len, done };
+		to->waits = w;
+		r->pending++;
+		done += s.len;
+	}
+}
+
+void view_read(struct view *v, uint32_t index, uint64_t off, size_t len, view_read_fn *done, void *arg)
+{
+	const struct tree_entry *f;
+	struct read *r = xcalloc(1, sizeof(*r));
+	ssize_t n = begin_read(v, index, off, len, &f);
+	r->view = view_get(v);
+	r->done = done;
+	r->arg = arg;
+	r->len = n > 0 ? (size_t)n : 0;
+	if (n > 0 && !(f->flags & TREE_INLINE)) {
+		read_chunks(r, f, off);
+		return;
+	}
+	r->buf = xmalloc(r->len + 1);
+	if (n > 0)
+		memcpy(r->buf, v->content->tree->strings + f->first + off, r->len);
+	else if (n < 0)
+		r->err = why_fail_errno(&r->why, (int)n, "%s:%s: entry %u", v->name, v->tag, index);
+	loop_defer(v->cache->loop, read_simple, r);
+}
