@@ -9,7 +9,7 @@ like "--version" "$("$DIVERFS" --version)" '^diverfs.* [0-9]+\.[0-9]+'
 fails "no mount point" "[Uu]sage|mount point" "$DIVERFS"
 mkdir -p "$M" "$T/cache" "$T/state"
 o="cache=$T/cache,state=$T/state"
-fails "a mount point that is not there" "No such file" "$DIVERFS" -o "$o" "$REGISTRY" "$T/none"
+fails "a mount point that is not there" "no such directory.*mkdir" "$DIVERFS" -o "$o" "$REGISTRY" "$T/none"
 touch "$T/file"
 fails "a mount point that is no directory" "[Nn]ot a directory" "$DIVERFS" -o "$o" "$REGISTRY" "$T/file"
 fails "an unknown option" "unknown|nosuchoption" "$DIVERFS" -o "$o,nosuchoption" "$REGISTRY" "$M"

@@ -39,7 +39,9 @@ wait_for "a name with slashes is nested" test -e "$M/kernels/lib/deep/hello/2.0/
 
 mkdir "$T/bad" && cp -r "$T/k/." "$T/bad" && echo 'colour = red' >>"$T/bad/kernel.conf"
 fails "an unknown key is refused with its line" "kernel.conf.*colour|colour.*line" publish "$T/bad" "$REGISTRY"
-fails "no kernel.conf" "kernel.conf" publish "$T/empty-$$" "$REGISTRY"
+mkdir "$T/empty"
+fails "no kernel.conf" "kernel\.conf" publish "$T/empty" "$REGISTRY"
+fails "no such directory" "No such file" publish "$T/none" "$REGISTRY"
 fails "publish wants two arguments" "[Uu]sage|publish" publish
 
 copy() { skopeo copy -q --insecure-policy "oci:$1:$3" "oci:$2:$3"; }

@@ -17,6 +17,8 @@ ok "run is executable" test -x kernels/hello/1.0/run
 ok "nothing under kernels/ is writable" test -z "$(find kernels/hello -type f -perm /222)"
 ok "src holds main.c" test -n "$(find kernels/hello/1.0/src -name main.c)"
 is "sizes are true" "$(stat -c %s kernels/hello/1.0/README.md)" "$(wc -c <kernels/hello/1.0/README.md)"
+modes_known() { ! grep -q "^fullVM unknown" modes; }
+wait_for "what can be launched is found out" modes_known
 like "modes: fullVM is available" "$(cat modes)" '^fullVM +available'
 like "status names the registry" "$(cat status)" "$REGISTRY"
 is "run holds new" "$(ls run)" new
