@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * child.c: fork, tie the child to our life, drop root, exec; what fails before exec comes back through a pipe.
+ * child.c: fork, tie the child to our life, drop root, exec; what fails before exec comes back through a
+ * pipe.
  */
 #include "deployers/child.h"
 
@@ -75,7 +76,7 @@ bool child_found(const char *program, const char *path)
 
 static _Noreturn void give_up(int report, const char *step, int err)
 {
-	struct failure f = {.err = err};
+	struct failure f = { .err = err };
 
 	strncpy(f.step, step, sizeof(f.step) - 1);
 	(void)!write(report, &f, sizeof(f));
@@ -119,7 +120,8 @@ static void drop_root(int report)
 
 	if (!child_drops(&uid, &gid))
 		return;
-	if (setgroups(extra ? 1 : 0, &extra) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+	if (setgroups(extra ? 1 : 0, &extra) < 0 || setresgid(gid, gid, gid) < 0 ||
+		setresuid(uid, uid, uid) < 0)
 		give_up(report, "becoming nobody", errno);
 }
 
@@ -129,7 +131,8 @@ static void set_streams(const struct child *c, int report)
 
 	if (null < 0)
 		give_up(report, "opening /dev/null", errno);
-	if (dup2(null, 0) < 0 || dup2(c->out < 0 ? null : c->out, 1) < 0 || dup2(c->err < 0 ? null : c->err, 2) < 0)
+	if (dup2(null, 0) < 0 || dup2(c->out < 0 ? null : c->out, 1) < 0 ||
+		dup2(c->err < 0 ? null : c->err, 2) < 0)
 		give_up(report, "dup2", errno);
 	for (size_t i = 0; i < c->keep_count; i++)
 		if (fcntl(c->keep[i], F_SETFD, 0) < 0)
@@ -165,7 +168,8 @@ static int explain(const struct child *c, const struct failure *f, struct why *w
 	if (strcmp(f->step, "exec"))
 		return why_fail_errno(why, -f->err, "cannot start %s: %s", c->argv[0], f->step);
 	if (f->err == ENOENT)
-		return why_fail(why, -f->err, "%s is not there: install it, or name it in the configuration", c->argv[0]);
+		return why_fail(why, -f->err, "%s is not there: install it, or name it in the configuration",
+			c->argv[0]);
 	return why_fail_errno(why, -f->err, "cannot execute %s", c->argv[0]);
 }
 

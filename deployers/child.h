@@ -23,12 +23,12 @@ struct child_limit {
 
 struct child {
 	const char *const *argv; /* argv[0] is looked up in PATH unless it has a slash */
-	int out, err;            /* its stdout and stderr; -1: /dev/null. Its stdin is /dev/null */
-	const int *keep;         /* further descriptors that it inherits under the same numbers */
+	int out, err;		 /* its stdout and stderr; -1: /dev/null. Its stdin is /dev/null */
+	const int *keep;	 /* further descriptors that it inherits under the same numbers */
 	size_t keep_count;
 	const struct child_limit *limits;
 	size_t limit_count;
-	bool drop;               /* when root: run as child_user() */
+	bool drop; /* when root: run as child_user() */
 	/* In the child, before the user is changed; returns 0 or -errno. May be NULL. */
 	int (*prepare)(void *arg);
 	void *arg;

@@ -13,9 +13,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define HEAD_MAX   GUEST_MULTIBOOT_SEARCH
-#define PHDRS_MAX  256
-#define NOTES_MAX  65536
+#define HEAD_MAX  GUEST_MULTIBOOT_SEARCH
+#define PHDRS_MAX 256
+#define NOTES_MAX 65536
 
 struct head {
 	unsigned char data[HEAD_MAX];
@@ -25,7 +25,7 @@ struct head {
 /* The fields of a program header that are used, of either class. */
 struct segment {
 	uint32_t type;
-	uint64_t offset, size;
+	uint64_t offset, size, address, memory;
 };
 
 const char *image_kind_name(enum image_kind kind)
@@ -76,9 +76,10 @@ static bool notes_have_pvh(const unsigned char *p, size_t len)
 
 static bool segment_has_pvh(int fd, const struct segment *s, uint64_t file_size)
 {
-	autobuf struct buf notes = {0};
+	autobuf struct buf notes = { 0 };
 
-	if (s->type != PT_NOTE || s->size > NOTES_MAX || s->offset > file_size || s->size > file_size - s->offset)
+	if (s->type != PT_NOTE || s->size > NOTES_MAX || s->offset > file_size ||
+		s->size > file_size - s->offset)
 		return false;
 	char *p = buf_reserve(&notes, s->size);
 	if (io_pread_full(fd, p, s->size, s->offset) < 0)
@@ -93,18 +94,19 @@ static struct segment segment_at(const unsigned char *p, int bits)
 	if (bits == 64) {
 		Elf64_Phdr ph;
 		memcpy(&ph, p, sizeof(ph));
-		s = (struct segment){ph.p_type, ph.p_offset, ph.p_filesz};
+		s = (struct segment){ ph.p_type, ph.p_offset, ph.p_filesz, ph.p_paddr, ph.p_memsz };
 	} else {
 		Elf32_Phdr ph;
 		memcpy(&ph, p, sizeof(ph));
-		s = (struct segment){ph.p_type, ph.p_offset, ph.p_filesz};
+		s = (struct segment){ ph.p_type, ph.p_offset, ph.p_filesz, ph.p_paddr, ph.p_memsz };
 	}
 	return s;
 }
 
 static int elf_bits(const struct head *h)
 {
-	if (h->len < sizeof(Elf64_Ehdr) || memcmp(h->data, ELFMAG, SELFMAG) || h->data[EI_DATA] != ELFDATA2LSB)
+	if (h->len < sizeof(Elf64_Ehdr) || memcmp(h->data, ELFMAG, SELFMAG) ||
+		h->data[EI_DATA] != ELFDATA2LSB)
 		return 0;
 	return h->data[EI_CLASS] == ELFCLASS64 ? 64 : h->data[EI_CLASS] == ELFCLASS32 ? 32 : 0;
 }
@@ -114,12 +116,15 @@ static unsigned elf_machine(const struct head *h)
 	return h->data[18] | h->data[19] << 8; /* e_machine, in both classes */
 }
 
-static bool elf_has_pvh(int fd, const struct head *h, int bits, uint64_t file_size)
+/* Looks through the program headers: whether there is a PVH note, and where in memory the image ends. */
+static bool elf_look(int fd, const struct head *h, int bits, struct image *img)
 {
 	Elf64_Ehdr e64;
 	Elf32_Ehdr e32;
 	uint64_t off;
 	size_t count, each;
+	uint64_t file_size = img->size_bytes;
+	bool pvh = false;
 	unsigned char table[PHDRS_MAX * sizeof(Elf64_Phdr)];
 
 	memcpy(&e64, h->data, sizeof(e64));
@@ -129,14 +134,17 @@ static bool elf_has_pvh(int fd, const struct head *h, int bits, uint64_t file_si
 	each = bits == 64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
 	if ((bits == 64 ? e64.e_phentsize : e32.e_phentsize) != each || count > PHDRS_MAX)
 		return false;
-	if (off > file_size || count * each > file_size - off || io_pread_full(fd, table, count * each, off) < 0)
+	if (off > file_size || count * each > file_size - off ||
+		io_pread_full(fd, table, count * each, off) < 0)
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		struct segment s = segment_at(table + i * each, bits);
-		if (segment_has_pvh(fd, &s, file_size))
-			return true;
+		pvh = pvh || segment_has_pvh(fd, &s, file_size);
+		if (s.type == PT_LOAD && s.memory && s.memory <= UINT64_MAX - s.address &&
+			s.address + s.memory > img->end_address)
+			img->end_address = s.address + s.memory;
 	}
-	return false;
+	return pvh;
 }
 
 /* For the words: what people give by mistake. */
@@ -148,18 +156,24 @@ static const char *looks_like(const struct head *h)
 		size_t len;
 		const char *what;
 	} known[] = {
-		{0x202, "HdrS", 4, "a Linux bzImage (not booted yet: use its uncompressed vmlinux, which has a PVH note)"},
-		{0, "QFI\xfb", 4, "a qcow2 disk (disks are not booted yet)"},
-		{0, "\x1f\x8b", 2, "gzip data (unpack it first)"},
-		{0, "\x28\xb5\x2f\xfd", 4, "zstd data (unpack it first)"},
-		{0, "\xfd" "7zXZ", 5, "xz data (unpack it first)"},
-		{0, "PK\3\4", 4, "a zip archive"},
-		{0, "MZ", 2, "a UEFI or Windows program (not booted yet)"},
-		{0, "#!", 2, "a script"},
-		{0x1fe, "\x55\xaa", 2, "a disk with a boot sector (disks are not booted yet)"},
+		{ 0x202, "HdrS", 4,
+			"a Linux bzImage (not booted yet: use its uncompressed vmlinux, which has a PVH "
+			"note)" },
+		{ 0, "QFI\xfb", 4, "a qcow2 disk (disks are not booted yet)" },
+		{ 0, "\x1f\x8b", 2, "gzip data (unpack it first)" },
+		{ 0, "\x28\xb5\x2f\xfd", 4, "zstd data (unpack it first)" },
+		{ 0,
+			"\xfd"
+			"7zXZ",
+			5, "xz data (unpack it first)" },
+		{ 0, "PK\3\4", 4, "a zip archive" },
+		{ 0, "MZ", 2, "a UEFI or Windows program (not booted yet)" },
+		{ 0, "#!", 2, "a script" },
+		{ 0x1fe, "\x55\xaa", 2, "a disk with a boot sector (disks are not booted yet)" },
 	};
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (h->len >= known[i].at + known[i].len && !memcmp(h->data + known[i].at, known[i].bytes, known[i].len))
+		if (h->len >= known[i].at + known[i].len &&
+			!memcmp(h->data + known[i].at, known[i].bytes, known[i].len))
 			return known[i].what;
 	for (size_t i = 0; i + 4 <= h->len; i += 8)
 		if (le32(h->data + i) == 0xe85250d6u)
@@ -172,19 +186,21 @@ static int refuse(const struct head *h, const char *path, int bits, struct why *
 	if (!h->len)
 		return why_fail(why, -ENOEXEC, "image %s is empty", path);
 	if (bits && elf_machine(h) != EM_X86_64 && elf_machine(h) != EM_386)
-		return why_fail(why, -ENOEXEC, "image %s is an ELF for another processor (machine %u): x86_64 is needed", path,
+		return why_fail(why, -ENOEXEC,
+			"image %s is an ELF for another processor (machine %u): x86_64 is needed", path,
 			elf_machine(h));
 	if (bits)
 		return why_fail(why, -ENOEXEC,
-			"image %s is an ELF without a PVH note or Multiboot header: it is a program, or its link script drops the note",
+			"image %s is an ELF without a PVH note or Multiboot header: it is a program, or its "
+			"link script drops the note",
 			path);
-	return why_fail(why, -ENOEXEC, "image %s is %s; what boots is an ELF with a PVH note, or Multiboot", path,
-		looks_like(h));
+	return why_fail(why, -ENOEXEC, "image %s is %s; what boots is an ELF with a PVH note, or Multiboot",
+		path, looks_like(h));
 }
 
 int image_recognise(int fd, const char *path, struct image *out, struct why *why)
 {
-	struct head h = {0};
+	struct head h = { 0 };
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
@@ -204,7 +220,7 @@ int image_recognise(int fd, const char *path, struct image *out, struct why *why
 		.multiboot_offset = find_multiboot(&h),
 		.size_bytes = (uint64_t)st.st_size,
 	};
-	if (ours && elf_has_pvh(fd, &h, bits, out->size_bytes)) {
+	if (ours && elf_look(fd, &h, bits, out)) {
 		out->kind = IMAGE_PVH;
 		return 0;
 	}

@@ -17,9 +17,11 @@ enum image_kind { IMAGE_PVH, IMAGE_MULTIBOOT };
 
 struct image {
 	enum image_kind kind;
-	int elf_bits;              /* 32, 64; 0: no ELF */
-	int64_t multiboot_offset;  /* of the Multiboot header's magic, also in an image of another kind; -1: none */
+	int elf_bits;		  /* 32, 64; 0: no ELF */
+	int64_t multiboot_offset; /* of the Multiboot header's magic, also in an image of another kind; -1:
+				     none */
 	uint64_t size_bytes;
+	uint64_t end_address; /* of what an ELF occupies in memory, zeroed parts too; 0: not known */
 };
 
 /* (path) is for the words only. */

@@ -63,7 +63,7 @@ static const char *skip_value(const char *p, int depth)
 		return skip_string(p);
 	if (*p == '{' || *p == '[')
 		return depth < DEPTH_MAX ? skip_group(p, depth) : NULL;
-	size_t n = strcspn(p, ",]} \t\r\n");
+	size_t n = strspn(p, "+-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
 	return n ? p + n : NULL;
 }
 

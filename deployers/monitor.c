@@ -22,10 +22,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define EVENTS_MAX       65536u /* bytes kept for a daemon to come */
-#define CONSOLE_DELAY_MS 20     /* a slow daemon hears of the console this often */
-#define QUEUE_HIGH       65536u
-#define FLUSH_S          10     /* for a daemon that stopped reading, at the very end */
+#define EVENTS_MAX	 65536u /* bytes kept for a daemon to come */
+#define CONSOLE_DELAY_MS 20	/* a slow daemon hears of the console this often */
+#define QUEUE_HIGH	 65536u
+#define FLUSH_S		 10 /* for a daemon that stopped reading, at the very end */
 
 static void orphan_start(struct monitor *m);
 static void tell_console(void *arg);
@@ -330,8 +330,8 @@ static void open_signals(struct monitor *m)
 	m->signal_watch = loop_watch(m->loop, m->signal_fd, EPOLLIN, on_signal, m);
 }
 
-int monitor_open(struct monitor *m, const char *log_name, uint64_t log_max, const struct monitor_ops *ops, void *arg,
-	struct why *why)
+int monitor_open(struct monitor *m, const char *log_name, uint64_t log_max, const struct monitor_ops *ops,
+	void *arg, struct why *why)
 {
 	struct stat st;
 
@@ -345,7 +345,8 @@ int monitor_open(struct monitor *m, const char *log_name, uint64_t log_max, cons
 		.arg = arg,
 	};
 	if (fstat(DEPLOY_FD, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return why_fail(why, -EBADF, "fd %d is not a socket: only the daemon starts a deployer", DEPLOY_FD);
+		return why_fail(
+			why, -EBADF, "fd %d is not a socket: only the daemon starts a deployer", DEPLOY_FD);
 	umask(077);
 	fcntl(DEPLOY_FD, F_SETFD, FD_CLOEXEC);
 	int err = open_files(m, log_name, log_max, why);
@@ -426,7 +427,7 @@ static void tell_event(struct monitor *m, const char *text)
 
 void monitor_event(struct monitor *m, const char *fmt, ...)
 {
-	autobuf struct buf b = {0};
+	autobuf struct buf b = { 0 };
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -471,7 +472,7 @@ void monitor_console(struct monitor *m, const void *data, size_t len)
 
 void monitor_answer(struct monitor *m, uint64_t number, int err, const char *words)
 {
-	autobuf struct buf b = {0};
+	autobuf struct buf b = { 0 };
 	int32_t code = err;
 
 	if (!m->chan)
@@ -483,12 +484,12 @@ void monitor_answer(struct monitor *m, uint64_t number, int err, const char *wor
 
 static void put_end(struct buf *out, const struct machine_end *e)
 {
-	struct rusage u = {0};
+	struct rusage u = { 0 };
 	uint64_t now = clock_real_ns();
 
 	getrusage(RUSAGE_CHILDREN, &u); /* the machine is reaped, and was our only child */
 	uint64_t cpu_us = (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
-		(uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+			  (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 	conf_put(out, END_STATE, e->failed ? "failed" : "exited");
 	conf_putf(out, END_STATUS, "%u", e->status);
 	conf_put(out, END_HOW, e->how);

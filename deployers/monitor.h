@@ -2,9 +2,9 @@
 /*
  * monitor.h: what every deployer shares: it is the machine's memory of what the daemon has and has not got.
  *
- * Shape    one per process. It owns DIR (pid, lock, sock, console, end), the connection to the daemon, the two
- *          streams and the time of leaving; the mode owns the machine and tells the monitor what happens
- * Life     monitor_open, then the mode starts its machine and calls monitor_run, which returns when the machine has
+ * Shape    one per process. It owns DIR (pid, lock, sock, console, end), the connection to the daemon, the
+ * two streams and the time of leaving; the mode owns the machine and tells the monitor what happens Life
+ * monitor_open, then the mode starts its machine and calls monitor_run, which returns when the machine has
  *          ended (monitor_end) and the daemon has everything, or will not come any more
  * Threads  the loop's
  */
@@ -27,13 +27,13 @@
 struct machine_end {
 	bool failed;
 	unsigned status;
-	const char *how; /* a word of END_HOW */
+	const char *how;     /* a word of END_HOW */
 	char error[WHY_MAX]; /* "" when nothing went wrong */
 };
 
 struct monitor_ops {
-	/* A line for ctl: (rest) follows the word, "" if nothing does. To be answered with monitor_answer, now or
-	 * later, once. Not called after monitor_end. */
+	/* A line for ctl: (rest) follows the word, "" if nothing does. To be answered with monitor_answer,
+	 * now or later, once. Not called after monitor_end. */
 	void (*command)(void *arg, uint64_t number, const char *word, const char *rest);
 	/* Somebody types. May be NULL. */
 	void (*typed)(void *arg, const void *data, size_t len);
@@ -48,10 +48,10 @@ struct monitor {
 	const struct monitor_ops *ops;
 	void *arg;
 
-	struct chan *chan;   /* the daemon, or NULL */
-	bool greeted;        /* it said HELLO on this connection */
-	bool bye, keep;      /* it said BYE; with "keep" */
-	bool orphaned;       /* the time for a new daemon is over */
+	struct chan *chan; /* the daemon, or NULL */
+	bool greeted;	   /* it said HELLO on this connection */
+	bool bye, keep;	   /* it said BYE; with "keep" */
+	bool orphaned;	   /* the time for a new daemon is over */
 	uint64_t orphan_ms;
 	struct timer *orphan;
 
@@ -66,16 +66,16 @@ struct monitor {
 
 	const char *state;
 	struct buf events; /* lines that no daemon was there to hear, each with its NUL */
-	bool building; /* a build ends as "built" */
+	bool building;	   /* a build ends as "built" */
 	bool ended;
 	bool failed;
 	struct buf end; /* the text of `end` */
 };
 
-/* Takes DIR (the working directory), its lock, and the daemon's connection on fd 3 over. (log_name) is "console" or
- * "build.log", of at most (log_max) bytes. */
-int monitor_open(struct monitor *m, const char *log_name, uint64_t log_max, const struct monitor_ops *ops, void *arg,
-	struct why *why);
+/* Takes DIR (the working directory), its lock, and the daemon's connection on fd 3 over. (log_name) is
+ * "console" or "build.log", of at most (log_max) bytes. */
+int monitor_open(struct monitor *m, const char *log_name, uint64_t log_max, const struct monitor_ops *ops,
+	void *arg, struct why *why);
 void monitor_plan(struct monitor *m, const struct plan *p);
 /* The status for exit(3). */
 int monitor_run(struct monitor *m);

@@ -19,10 +19,10 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-static const char *const machine_words[] = {"auto", "microvm", "pc", NULL};
-static const char *const accel_words[] = {"kvm", "tcg", NULL};
-static const char *const streams_words[] = {"ports", "console", NULL};
-static const char *const console_words[] = {"serial", NULL};
+static const char *const machine_words[] = { "auto", "microvm", "pc", NULL };
+static const char *const accel_words[] = { "kvm", "tcg", NULL };
+static const char *const streams_words[] = { "ports", "console", NULL };
+static const char *const console_words[] = { "serial", NULL };
 
 static void list_add(struct plan_list *l, const char *value)
 {
@@ -50,16 +50,16 @@ static char **text_slot(struct plan *p, const char *key)
 		const char *key;
 		char **slot;
 	} rows[] = {
-		{PLAN_NAME, &p->name},
-		{PLAN_IMAGE, &p->image},
-		{PLAN_INITRD, &p->initrd},
-		{PLAN_CMDLINE, &p->cmdline},
-		{PLAN_QEMU, &p->qemu},
-		{PLAN_BUILD, &p->build},
-		{PLAN_KERNEL, &p->kernel},
-		{PLAN_APP, &p->app},
-		{PLAN_OUT, &p->out},
-		{PLAN_BWRAP, &p->bwrap},
+		{ PLAN_NAME, &p->name },
+		{ PLAN_IMAGE, &p->image },
+		{ PLAN_INITRD, &p->initrd },
+		{ PLAN_CMDLINE, &p->cmdline },
+		{ PLAN_QEMU, &p->qemu },
+		{ PLAN_BUILD, &p->build },
+		{ PLAN_KERNEL, &p->kernel },
+		{ PLAN_APP, &p->app },
+		{ PLAN_OUT, &p->out },
+		{ PLAN_BWRAP, &p->bwrap },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (!strcmp(key, rows[i].key))
@@ -75,13 +75,13 @@ static int set_number(struct plan *p, const char *key, const char *value, struct
 		uint64_t *slot;
 		uint64_t min, max;
 	} rows[] = {
-		{PLAN_MEMORY, &p->memory_bytes, MIB, UINT64_C(1) << 46},
-		{PLAN_CPUS, &cpus, 1, 4096},
-		{PLAN_TIMEOUT, &p->timeout_s, 0, UINT32_MAX},
-		{PLAN_ORPHAN, &orphan_s, 0, UINT32_MAX},
-		{PLAN_LIMIT_MEMORY, &p->limit_memory, 16 * MIB, UINT64_C(1) << 46},
-		{PLAN_LIMIT_DISK, &p->limit_disk, MIB, UINT64_C(1) << 46},
-		{PLAN_LIMIT_PROCS, &p->limit_procs, 8, 1u << 20},
+		{ PLAN_MEMORY, &p->memory_bytes, MIB, UINT64_C(1) << 46 },
+		{ PLAN_CPUS, &cpus, 1, 4096 },
+		{ PLAN_TIMEOUT, &p->timeout_s, 0, UINT32_MAX },
+		{ PLAN_ORPHAN, &orphan_s, 0, UINT32_MAX },
+		{ PLAN_LIMIT_MEMORY, &p->limit_memory, 16 * MIB, UINT64_C(1) << 46 },
+		{ PLAN_LIMIT_DISK, &p->limit_disk, MIB, UINT64_C(1) << 46 },
+		{ PLAN_LIMIT_PROCS, &p->limit_procs, 8, 1u << 20 },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (strcmp(key, rows[i].key))
@@ -165,7 +165,7 @@ int plan_parse(const char *text, size_t len, struct plan *p, struct why *why)
 
 int plan_read(int dirfd, struct plan *p, struct why *why)
 {
-	autobuf struct buf text = {0};
+	autobuf struct buf text = { 0 };
 	int err = io_read_file(dirfd, "plan", PLAN_SIZE_MAX, &text);
 
 	if (err < 0)
@@ -187,7 +187,7 @@ void plan_free(struct plan *p)
 	free(p->bwrap);
 	list_free(&p->args);
 	list_free(&p->tools);
-	*p = (struct plan){0};
+	*p = (struct plan){ 0 };
 }
 
 static bool plain(const char *arg)
@@ -225,7 +225,9 @@ int plan_command_line(const struct plan *p, struct buf *out, struct why *why)
 	for (const unsigned char *c = (const unsigned char *)p->cmdline; *c; c++)
 		if (*c < 0x20 && *c != '\t')
 			return why_fail(why, -EINVAL,
-				"cmdline holds a control byte (0x%02x): a kernel's command line is one line of text", *c);
+				"cmdline holds a control byte (0x%02x): a kernel's command line is one line "
+				"of text",
+				*c);
 	buf_puts(out, p->cmdline);
 	if (p->args.count)
 		buf_puts(out, *p->cmdline ? " --" : "--");
@@ -235,7 +237,8 @@ int plan_command_line(const struct plan *p, struct buf *out, struct why *why)
 	}
 	if (out->len - start > GUEST_CMDLINE_MAX)
 		return why_fail(why, -E2BIG,
-			"cmdline and arguments make %zu bytes; a kernel takes %u: use fewer arguments, or stdin",
+			"cmdline and arguments make %zu bytes; a kernel takes %u: use fewer arguments, or "
+			"stdin",
 			out->len - start, GUEST_CMDLINE_MAX);
 	return 0;
 }

@@ -28,7 +28,7 @@ struct plan_list {
 struct plan {
 	char *name;
 	char *image, *initrd; /* initrd may be NULL */
-	char *cmdline;        /* never NULL */
+	char *cmdline;	      /* never NULL */
 	struct plan_list args;
 	uint64_t memory_bytes;
 	unsigned cpus;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * qmp.c: lines of JSON over a socket. Commands are written at once, before QEMU has said hello: they wait in the
- * socket, so that nothing is waited for while the machine starts.
+ * qmp.c: lines of JSON over a socket. Commands are written at once, before QEMU has said hello: they wait in
+ * the socket, so that nothing is waited for while the machine starts.
  */
 #include "deployers/qmp.h"
 
@@ -20,7 +20,7 @@ struct qmp {
 	struct loop *loop;
 	int fd;
 	struct watch *watch;
-	struct buf in;  /* an unfinished line */
+	struct buf in;	/* an unfinished line */
 	struct buf out; /* commands that the socket did not take yet */
 	qmp_event_fn *event;
 	qmp_reply_fn *reply;
@@ -97,6 +97,7 @@ static bool qmp_read(struct qmp *q)
 	if (q->in.len > QMP_LINE_MAX) {
 		log_error("QEMU sent a line of more than %u bytes: no longer listening", QMP_LINE_MAX);
 		qmp_stop(q);
+		q->event(q->arg, QMP_BROKEN, "{}");
 		return false;
 	}
 	return true;
@@ -116,7 +117,7 @@ struct qmp *qmp_new(struct loop *l, int fd, qmp_event_fn *event, qmp_reply_fn *r
 {
 	struct qmp *q = xcalloc(1, sizeof(*q));
 
-	*q = (struct qmp){.loop = l, .fd = fd, .event = event, .reply = reply, .arg = arg};
+	*q = (struct qmp){ .loop = l, .fd = fd, .event = event, .reply = reply, .arg = arg };
 	q->watch = loop_watch(l, fd, EPOLLIN, qmp_ready, q);
 	buf_puts(&q->out, "{\"execute\":\"qmp_capabilities\"}\n");
 	qmp_flush(q);

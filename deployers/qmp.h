@@ -19,6 +19,9 @@
 
 #define QMP_LINE_MAX (256u * 1024)
 
+/* The event that tells of a conversation that ended so; not one of QEMU's. */
+#define QMP_BROKEN "(broken)"
+
 struct qmp;
 
 /* (line) is the event's JSON, for json_find. */
@@ -34,8 +37,8 @@ void qmp_send(struct qmp *q, uint64_t id, const char *command, const char *argum
 /* Reads and handles what is there, to the end: for when QEMU has ended. */
 void qmp_drain(struct qmp *q);
 
-/* Copies the value at (path), member names with dots between ("data.reason"), as text: strings decoded, other values
- * as they stand. Returns false if it is not there, does not fit or (json) is broken before it. */
+/* Copies the value at (path), member names with dots between ("data.reason"), as text: strings decoded, other
+ * values as they stand. Returns false if it is not there, does not fit or (json) is broken before it. */
 bool json_find(const char *json, const char *path, char *out, size_t size);
 
 #endif

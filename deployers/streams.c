@@ -49,7 +49,8 @@ static void in_pump(struct stream_in *s)
 	uint64_t before = s->taken;
 
 	while (fifo_len(&s->pending) && s->watch) {
-		ssize_t n = send(s->fd, fifo_data(&s->pending), fifo_len(&s->pending), MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = send(
+			s->fd, fifo_data(&s->pending), fifo_len(&s->pending), MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN)
@@ -84,7 +85,7 @@ static void in_ready(void *arg, uint32_t events)
 
 void stream_in_init(struct stream_in *s, struct loop *l, void (*moved)(void *), void *arg)
 {
-	*s = (struct stream_in){.loop = l, .fd = -1, .moved = moved, .arg = arg};
+	*s = (struct stream_in){ .loop = l, .fd = -1, .moved = moved, .arg = arg };
 }
 
 void stream_in_attach(struct stream_in *s, int fd)
@@ -192,7 +193,7 @@ static void out_ready(void *arg, uint32_t events)
 
 void stream_out_init(struct stream_out *s, struct loop *l, void (*moved)(void *), void *arg)
 {
-	*s = (struct stream_out){.loop = l, .fd = -1, .moved = moved, .arg = arg};
+	*s = (struct stream_out){ .loop = l, .fd = -1, .moved = moved, .arg = arg };
 }
 
 void stream_out_attach(struct stream_out *s, int fd)

@@ -26,9 +26,9 @@ struct stream_in {
 	struct watch *watch;
 	struct fifo pending; /* received, not yet taken by the machine */
 	uint64_t received, taken;
-	bool ended;  /* END was received */
-	bool closed; /* and told to the machine */
-	bool typed;  /* a serial line, which has no end: ^D is typed instead */
+	bool ended;		  /* END was received */
+	bool closed;		  /* and told to the machine */
+	bool typed;		  /* a serial line, which has no end: ^D is typed instead */
 	void (*moved)(void *arg); /* (taken) grew */
 	void *arg;
 };
@@ -40,9 +40,9 @@ struct stream_out {
 	struct watch *watch;
 	struct fifo kept;     /* the bytes from (acked) on */
 	uint64_t acked, sent; /* offsets; (sent) is what the present daemon was sent */
-	bool eof;             /* no byte will follow (kept) */
+	bool eof;	      /* no byte will follow (kept) */
 	bool end_sent;
-	void (*moved)(void *arg); /* (kept) grew or (eof) was set */
+	void (*moved)(void *arg);   /* (kept) grew or (eof) was set */
 	void (*drained)(void *arg); /* the daemon acknowledged something; may be NULL */
 	void *drained_arg;
 	void (*tee)(void *arg, const void *data, size_t len); /* sees what is read; may be NULL */
@@ -50,7 +50,8 @@ struct stream_out {
 };
 
 void stream_in_init(struct stream_in *s, struct loop *l, void (*moved)(void *), void *arg);
-void stream_in_attach(struct stream_in *s, int fd); /* a stream socket: its end is told by shutdown, unless typed */
+void stream_in_attach(
+	struct stream_in *s, int fd); /* a stream socket: its end is told by shutdown, unless typed */
 /* -EPROTO if the daemon left a gap or sent more than the window. */
 int stream_in_data(struct stream_in *s, uint64_t offset, const void *data, size_t len);
 void stream_in_end(struct stream_in *s);

@@ -2,9 +2,9 @@
 /*
  * build.h: one build command in one sandbox.
  *
- * Shape    main.c copies, starts and ends it; sandbox.c writes bubblewrap's command line; tree.c walks what came out;
- *          errors.c finds the compiler's complaint
- * Trust    none in what runs inside: it may write its two directories, and nothing that it leaves there is followed
+ * Shape    main.c copies, starts and ends it; sandbox.c writes bubblewrap's command line; tree.c walks what
+ * came out; errors.c finds the compiler's complaint Trust    none in what runs inside: it may write its two
+ * directories, and nothing that it leaves there is followed
  */
 #ifndef BUILD_BUILD_H
 #define BUILD_BUILD_H
@@ -23,8 +23,8 @@
 struct sandbox {
 	const struct plan *plan;
 	const char *kernel, *app, *out; /* on the host; (kernel) is the private copy */
-	int status_fd;                  /* bubblewrap writes the command's exit status to it */
-	bool drops;                     /* we are root and the sandbox is not: the directories are shown to it elsewhere */
+	int status_fd;			/* bubblewrap writes the command's exit status to it */
+	bool drops; /* we are root and the sandbox is not: the directories are shown to it elsewhere */
 };
 struct sandbox_args {
 	char **item; /* ends with NULL */
@@ -46,7 +46,7 @@ uint64_t tree_bytes(const char *dir);
 struct complaints {
 	struct buf line;
 	char first[512]; /* the first line that looks like an error of a compiler or linker */
-	char last[512];  /* the last line with anything on it */
+	char last[512];	 /* the last line with anything on it */
 };
 void complaints_feed(struct complaints *c, const char *data, size_t len);
 /* What users should see: the first error or else the last line, with their own names of the directories. */

@@ -7,8 +7,13 @@
 #include <string.h>
 
 static const char *const signs[] = {
-	": error: ", ": fatal error: ", ": undefined reference to ", ": multiple definition of ", ": Error: ",
-	"error[E", "error: ",
+	": error: ",
+	": fatal error: ",
+	": undefined reference to ",
+	": multiple definition of ",
+	": Error: ",
+	"error[E",
+	"error: ",
 };
 
 static void keep(char *slot, size_t size, const char *line)
@@ -54,10 +59,10 @@ void complaints_feed(struct complaints *c, const char *data, size_t len)
 static const struct {
 	const char *inside, *outside;
 } names[] = {
-	{"/build/app/", "src/"},
-	{"/build/kernel/", "kernel/"},
-	{"/build/out/", "images/"},
-	{"../app/", "src/"},
+	{ "/build/app/", "src/" },
+	{ "/build/kernel/", "kernel/" },
+	{ "/build/out/", "images/" },
+	{ "../app/", "src/" },
 };
 
 static void translate(const char *s, struct buf *out)

@@ -2,9 +2,9 @@
 /*
  * main.c: diverfs-build, the deployer that runs a kernel's build command (deployers/deploy.h).
  *
- * The kernel's sources are copied first, on a worker, because that may take long and must not keep us from hearing
- * "stop". Then bubblewrap runs; it says on a pipe of its own how the command ended, so that a sandbox that could not be
- * made is never mistaken for a build that failed.
+ * The kernel's sources are copied first, on a worker, because that may take long and must not keep us from
+ * hearing "stop". Then bubblewrap runs; it says on a pipe of its own how the command ended, so that a sandbox
+ * that could not be made is never mistaken for a build that failed.
  */
 #include "cache/base/io.h"
 #include "deployers/build/build.h"
@@ -26,10 +26,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOG_MAX         (16u << 20)
-#define TIMEOUT_S       600
-#define DISK_CHECK_MS   1000
-#define STATUS_MAX      4096
+#define LOG_MAX	      (16u << 20)
+#define TIMEOUT_S     600
+#define DISK_CHECK_MS 1000
+#define STATUS_MAX    4096
 
 static struct build {
 	struct monitor mon;
@@ -51,7 +51,7 @@ static struct build {
 	const char *killed; /* how, when it was us */
 	unsigned killed_status;
 	char reason[WHY_MAX];
-} build = {.output = -1, .status_fd = -1};
+} build = { .output = -1, .status_fd = -1 };
 
 /* The end */
 
@@ -65,7 +65,7 @@ static void finish(struct build *b, struct machine_end *e)
 
 static void fail(struct build *b, const struct why *why)
 {
-	struct machine_end e = {.failed = true, .status = DEPLOY_EXIT_FAILED, .how = "build"};
+	struct machine_end e = { .failed = true, .status = DEPLOY_EXIT_FAILED, .how = "build" };
 
 	log_error("%s", why->text);
 	snprintf(e.error, sizeof(e.error), "%s", why->text);
@@ -74,7 +74,7 @@ static void fail(struct build *b, const struct why *why)
 
 static void end_killed(struct build *b)
 {
-	struct machine_end e = {.failed = true, .status = b->killed_status, .how = b->killed};
+	struct machine_end e = { .failed = true, .status = b->killed_status, .how = b->killed };
 
 	snprintf(e.error, sizeof(e.error), "%s", b->reason);
 	finish(b, &e);
@@ -138,14 +138,17 @@ static int command_status(struct build *b)
 
 static void explain_sandbox(struct build *b, int status, struct why *why)
 {
-	autobuf struct buf said = {0};
+	autobuf struct buf said = { 0 };
 
 	complaints_text(&b->complaints, &said);
 	if (said.len)
 		why_fail(why, -EPERM,
-			"the sandbox of the build could not be made: %s\nbubblewrap needs user namespaces: sysctl "
-			"user.max_user_namespaces must not be 0 and, where they exist, kernel.unprivileged_userns_clone must be 1, "
-			"kernel.apparmor_restrict_unprivileged_userns 0. Nothing is built outside of a sandbox",
+			"the sandbox of the build could not be made: %s\nbubblewrap needs user namespaces: "
+			"sysctl "
+			"user.max_user_namespaces must not be 0 and, where they exist, "
+			"kernel.unprivileged_userns_clone must be 1, "
+			"kernel.apparmor_restrict_unprivileged_userns 0. Nothing is built outside of a "
+			"sandbox",
 			said.data);
 	else
 		why_fail(why, -EPERM, "the sandbox of the build ended without a word (%s %d)",
@@ -155,7 +158,7 @@ static void explain_sandbox(struct build *b, int status, struct why *why)
 
 static int collect(struct build *b, struct why *why)
 {
-	autobuf struct buf said = {0};
+	autobuf struct buf said = { 0 };
 	int err = b->drops ? tree_give(b->plan.out, geteuid(), getegid()) : 0;
 
 	if (!err)
@@ -167,9 +170,9 @@ static int collect(struct build *b, struct why *why)
 
 static void command_ended(struct build *b, int code)
 {
-	struct machine_end e = {.status = (unsigned)code, .how = "build"};
-	autobuf struct buf said = {0};
-	struct why why = {0};
+	struct machine_end e = { .status = (unsigned)code, .how = "build" };
+	autobuf struct buf said = { 0 };
+	struct why why = { 0 };
 
 	if (!code && collect(b, &why) < 0) {
 		fail(b, &why);
@@ -178,7 +181,8 @@ static void command_ended(struct build *b, int code)
 	e.failed = code != 0;
 	if (e.failed) {
 		complaints_text(&b->complaints, &said);
-		snprintf(e.error, sizeof(e.error), "the build failed with status %d%s%s (build.log has all of it)", code,
+		snprintf(e.error, sizeof(e.error),
+			"the build failed with status %d%s%s (build.log has all of it)", code,
 			said.len ? ": " : "", said.len ? said.data : "");
 	}
 	finish(b, &e);
@@ -187,7 +191,7 @@ static void command_ended(struct build *b, int code)
 static void on_child(void *arg, pid_t pid, int status)
 {
 	struct build *b = arg;
-	struct why why = {0};
+	struct why why = { 0 };
 
 	(void)pid;
 	watch_remove(b->child);
@@ -262,14 +266,14 @@ static int start_sandbox(struct build *b, struct why *why)
 
 	if (pipe2(output, O_CLOEXEC) < 0 || pipe2(status, O_CLOEXEC) < 0)
 		return why_fail_errno(why, -errno, "cannot start the build");
-	struct sandbox s = {&b->plan, b->kernel, b->app, b->plan.out, status[1], b->drops};
+	struct sandbox s = { &b->plan, b->kernel, b->app, b->plan.out, status[1], b->drops };
 	struct sandbox_args a;
 	sandbox_args(&s, &a);
 	const struct child_limit limits[] = {
-		{RLIMIT_AS, b->plan.limit_memory},
-		{RLIMIT_FSIZE, b->plan.limit_disk},
-		{RLIMIT_CPU, b->plan.timeout_s},
-		{RLIMIT_CORE, 0},
+		{ RLIMIT_AS, b->plan.limit_memory },
+		{ RLIMIT_FSIZE, b->plan.limit_disk },
+		{ RLIMIT_CPU, b->plan.timeout_s },
+		{ RLIMIT_CORE, 0 },
 	};
 	struct child c = {
 		.argv = (const char *const *)a.item,
@@ -321,13 +325,14 @@ static void copy_sources(void *arg)
 static void copied(void *arg)
 {
 	struct build *b = arg;
-	struct why why = {0};
+	struct why why = { 0 };
 	int err = b->copy_err;
 
 	if (b->mon.ended)
 		return;
 	if (err < 0)
-		why_fail_errno(&why, err, "cannot copy the kernel's sources (%s) for the build", b->plan.kernel);
+		why_fail_errno(
+			&why, err, "cannot copy the kernel's sources (%s) for the build", b->plan.kernel);
 	else
 		err = start_sandbox(b, &why);
 	if (err < 0)
@@ -338,13 +343,15 @@ static int check_tools(struct build *b, struct why *why)
 {
 	if (!child_found(b->plan.bwrap, NULL))
 		return why_fail(why, -ENOENT,
-			"bubblewrap (%s) is not there, and nothing is built outside of its sandbox: install it (Debian: apt-get "
+			"bubblewrap (%s) is not there, and nothing is built outside of its sandbox: install "
+			"it (Debian: apt-get "
 			"install bubblewrap)",
 			b->plan.bwrap);
 	for (size_t i = 0; i < b->plan.tools.count; i++)
 		if (!child_found(b->plan.tools.item[i], BUILD_PATH))
 			return why_fail(why, -ENOENT,
-				"this kernel's build needs %s, which is not in %s: install it (the kernel's `tools` line has all that "
+				"this kernel's build needs %s, which is not in %s: install it (the kernel's "
+				"`tools` line has all that "
 				"it needs)",
 				b->plan.tools.item[i], BUILD_PATH);
 	return 0;
@@ -406,11 +413,11 @@ static void stop(void *arg, const char *reason)
 	stop_build(arg, "killed", 137, reason);
 }
 
-static const struct monitor_ops build_ops = {.command = command, .stop = stop};
+static const struct monitor_ops build_ops = { .command = command, .stop = stop };
 
 static int deploy(const char *dir)
 {
-	struct why why = {0};
+	struct why why = { 0 };
 
 	if (chdir(dir) < 0) {
 		log_error("%s: cannot enter the build's directory", dir);
@@ -440,20 +447,21 @@ static int probe(const char *bwrap)
 
 	printf("%s = %s\n", PROBE_AVAILABLE, found ? "yes" : "no");
 	if (!found)
-		printf("%s = bubblewrap is not there: install it (Debian: apt-get install bubblewrap)\n", PROBE_WHY);
+		printf("%s = bubblewrap is not there: install it (Debian: apt-get install bubblewrap)\n",
+			PROBE_WHY);
 	return found ? DEPLOY_EXIT_OK : DEPLOY_EXIT_FAILED;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"probe", no_argument, NULL, 'p'},
-		{"bwrap", required_argument, NULL, 'b'},
-		{"qemu", required_argument, NULL, 'x'},
-		{"kernel", required_argument, NULL, 'x'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{NULL, 0, NULL, 0},
+		{ "probe", no_argument, NULL, 'p' },
+		{ "bwrap", required_argument, NULL, 'b' },
+		{ "qemu", required_argument, NULL, 'x' },
+		{ "kernel", required_argument, NULL, 'x' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
 	};
 	const char *bwrap = "bwrap";
 	bool probing = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sandbox.c: what a build sees: the system read-only, its own two directories, a bounded /tmp, no network, no other
- * process, and no way to make namespaces of its own.
+ * sandbox.c: what a build sees: the system read-only, its own two directories, a bounded /tmp, no network, no
+ * other process, and no way to make namespaces of its own.
  */
 #include "deployers/build/build.h"
 
@@ -16,8 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The limit on processes is set inside, where only the sandbox counts: outside, bubblewrap itself could not fork for
- * a user with many processes (PITFALLS 22). dash and busybox call it -p, bash -u. */
+/* The limit on processes is set inside, where only the sandbox counts: outside, bubblewrap itself could not
+ * fork for a user with many processes (PITFALLS 22). dash and busybox call it -p, bash -u. */
 #define ENTER "ulimit -p %" PRIu64 " 2>/dev/null || ulimit -u %" PRIu64 "; exec /bin/sh -c \"$1\""
 
 static void add(struct sandbox_args *a, char *text)
@@ -33,23 +33,32 @@ static void add_all(struct sandbox_args *a, const char *const *texts)
 		add(a, xstrdup(*texts));
 }
 
-#define ADD(a, ...) add_all(a, (const char *const[]){__VA_ARGS__, NULL})
+#define ADD(a, ...) add_all(a, (const char *const[]){ __VA_ARGS__, NULL })
 
 void sandbox_args_free(struct sandbox_args *a)
 {
 	for (size_t i = 0; i < a->count; i++)
 		free(a->item[i]);
 	free(a->item);
-	*a = (struct sandbox_args){0};
+	*a = (struct sandbox_args){ 0 };
 }
 
 /* /bin and the like are links into /usr on most systems, directories on others. */
 static void add_system(struct sandbox_args *a)
 {
-	static const char *const tops[] = {"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
+	static const char *const tops[] = { "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32" };
 	static const char *const more[] = {
-		"/opt", "/nix", "/gnu", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
-		"/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime",
+		"/opt",
+		"/nix",
+		"/gnu",
+		"/etc/alternatives",
+		"/etc/ld.so.cache",
+		"/etc/ld.so.conf",
+		"/etc/ld.so.conf.d",
+		"/etc/passwd",
+		"/etc/group",
+		"/etc/nsswitch.conf",
+		"/etc/localtime",
 	};
 
 	ADD(a, "--ro-bind", "/usr", "/usr");
@@ -122,7 +131,7 @@ void sandbox_args(const struct sandbox *s, struct sandbox_args *out)
 	autofree char *fd = xasprintf("%d", s->status_fd);
 	autofree char *enter = xasprintf(ENTER, s->plan->limit_procs, s->plan->limit_procs);
 
-	*out = (struct sandbox_args){0};
+	*out = (struct sandbox_args){ 0 };
 	ADD(out, s->plan->bwrap, "--die-with-parent", "--new-session", "--unshare-all", "--unshare-user",
 		"--disable-userns", "--hostname", "build", "--json-status-fd", fd);
 	add_environment(out);
@@ -131,8 +140,8 @@ void sandbox_args(const struct sandbox *s, struct sandbox_args *out)
 	ADD(out, "--", "/bin/sh", "-c", enter, "build", s->plan->build);
 }
 
-/* The sandbox runs as nobody, for whom the state directory is closed: its directories are shown at a place that only
- * this process and its children see. */
+/* The sandbox runs as nobody, for whom the state directory is closed: its directories are shown at a place
+ * that only this process and its children see. */
 static int show(const char *name, int from)
 {
 	autofree char *source = xasprintf("/proc/self/fd/%d", from);

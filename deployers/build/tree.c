@@ -11,7 +11,7 @@
 
 static FTS *walk(const char *dir)
 {
-	char *paths[] = {(char *)(uintptr_t)dir, NULL};
+	char *paths[] = { (char *)(uintptr_t)dir, NULL };
 
 	return fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
 }
@@ -45,14 +45,16 @@ int tree_tidy(const char *dir, struct buf *said)
 		if (e->fts_info == FTS_DP)
 			continue;
 		if (e->fts_info == FTS_D || e->fts_info == FTS_DNR) {
-			/* A directory without permissions is listed the next time: chmod comes before fts opens it. */
+			/* A directory without permissions is listed the next time: chmod comes before fts
+			 * opens it. */
 			if (chmod(e->fts_accpath, 0755) < 0)
 				err = -errno;
 		} else if (e->fts_info == FTS_F) {
 			if (chmod(e->fts_accpath, x ? 0755 : 0644) < 0)
 				err = -errno;
 		} else {
-			buf_printf(said, "[diverfs: out/%s is not a regular file: removed]\n", e->fts_path + e->fts_pathlen - e->fts_namelen);
+			buf_printf(said, "[diverfs: out/%s is not a regular file: removed]\n",
+				e->fts_path + e->fts_pathlen - e->fts_namelen);
 			if (unlink(e->fts_accpath) < 0)
 				err = -errno;
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * args.c: the plan as a QEMU command line. Nothing that QEMU would add by itself, no network, one socket for each
- * purpose, handed over as an open descriptor.
+ * args.c: the plan as a QEMU command line. Nothing that QEMU would add by itself, no network, one socket for
+ * each purpose, handed over as an open descriptor.
  */
 #include "deployers/fullvm/vm.h"
 
@@ -28,10 +28,10 @@ static void add_pair(struct arguments *a, const char *option, const char *value)
 	add_text(a, value);
 }
 
-__attribute__((format(printf, 3, 4))) static void add_format(struct arguments *a, const char *option, const char *fmt,
-	...)
+__attribute__((format(printf, 3, 4))) static void add_format(
+	struct arguments *a, const char *option, const char *fmt, ...)
 {
-	autobuf struct buf b = {0};
+	autobuf struct buf b = { 0 };
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -46,7 +46,7 @@ void arguments_free(struct arguments *a)
 	for (size_t i = 0; i < a->count; i++)
 		free(a->item[i]);
 	free(a->item);
-	*a = (struct arguments){0};
+	*a = (struct arguments){ 0 };
 }
 
 static void add_machine(const struct vm *vm, struct arguments *a)
@@ -54,9 +54,12 @@ static void add_machine(const struct vm *vm, struct arguments *a)
 	bool kvm = vm->plan.accel == ACCEL_KVM;
 
 	/* Without auto-kernel-cmdline=off QEMU would write the transports into the kernel's command line. */
-	add_pair(a, "-M", vm->machine == MACHINE_MICROVM ? "microvm,auto-kernel-cmdline=off" : "pc,usb=off,vmport=off");
+	add_pair(a, "-M",
+		vm->machine == MACHINE_MICROVM ? "microvm,auto-kernel-cmdline=off" : "pc,usb=off,vmport=off");
 	add_pair(a, "-accel", kvm ? "kvm" : "tcg");
-	add_pair(a, "-cpu", kvm ? "host" : "max");
+	/* arch-capabilities tells guests which mitigations they may leave out; under nested KVM setting it
+	 * can fail, and with it QEMU. Without it a guest is only more careful. */
+	add_pair(a, "-cpu", kvm ? "host,arch-capabilities=off" : "max");
 	add_format(a, "-m", "size=%" PRIu64 "k", vm->plan.memory_bytes / 1024);
 	add_format(a, "-smp", "%u", vm->plan.cpus);
 }
@@ -94,10 +97,10 @@ static void add_devices(const struct vm *vm, const struct vm_fds *fds, struct ar
 
 int vm_arguments(const struct vm *vm, const struct vm_fds *fds, struct arguments *out, struct why *why)
 {
-	autobuf struct buf line = {0};
+	autobuf struct buf line = { 0 };
 	int err = plan_command_line(&vm->plan, &line, why);
 
-	*out = (struct arguments){0};
+	*out = (struct arguments){ 0 };
 	if (err < 0)
 		return err;
 	add_text(out, vm->plan.qemu);

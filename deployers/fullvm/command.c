@@ -90,7 +90,8 @@ static void command(void *arg, uint64_t number, const char *word, const char *re
 		return;
 	} else if (!strcmp(word, "resize")) {
 		int err = resize(vm, rest);
-		monitor_answer(&vm->mon, number, err, err < 0 ? "resize takes COLUMNS ROWS, each 1 to 65535" : "");
+		monitor_answer(
+			&vm->mon, number, err, err < 0 ? "resize takes COLUMNS ROWS, each 1 to 65535" : "");
 		return;
 	} else {
 		monitor_answer(&vm->mon, number, -EOPNOTSUPP,
@@ -108,4 +109,4 @@ static void typed(void *arg, const void *data, size_t len)
 		(void)!send(vm->serial.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-const struct monitor_ops vm_ops = {.command = command, .typed = typed, .stop = vm_stop};
+const struct monitor_ops vm_ops = { .command = command, .typed = typed, .stop = vm_stop };

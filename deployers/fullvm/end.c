@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * end.c: QEMU has ended; how did the machine? In this order: what the guest told, what we did, what QMP said, what
- * the process says. QEMU's own exit status alone tells next to nothing (PITFALLS 16).
+ * end.c: QEMU has ended; how did the machine? In this order: what the guest told, what we did, what QMP said,
+ * what the process says. QEMU's own exit status alone tells next to nothing (PITFALLS 16).
  */
 #include "deployers/fullvm/vm.h"
 
@@ -12,16 +12,24 @@
 
 #define SAID_MAX 700 /* of QEMU's words, in the error */
 
-/* QEMU's last words, without the blanks around them. */
+/* QEMU's last words, without the blanks around them and without the registers that KVM's errors end with. */
 static const char *last_words(struct vm *vm)
 {
 	char *text = vm->said.data ? vm->said.data : (char *)"";
-	size_t len = strlen(text);
+	char *registers = strstr(text, "\nEAX=");
 
+	if (!registers)
+		registers = strstr(text, "\nRAX=");
+	if (registers)
+		*registers = 0;
+	size_t len = strlen(text);
 	while (len && strchr(" \n\r", text[len - 1]))
 		text[--len] = 0;
-	if (len > SAID_MAX)
+	if (len > SAID_MAX) {
 		text += len - SAID_MAX;
+		char *line = strchr(text, '\n');
+		text = line ? line + 1 : text;
+	}
 	return text;
 }
 
@@ -33,7 +41,8 @@ static void by_qmp(struct vm *vm, struct machine_end *e)
 		e->how = "reset";
 		e->status = 134;
 		snprintf(e->error, sizeof(e->error),
-			"the kernel reset the machine, as a triple fault does, without telling a status: see the console");
+			"the kernel reset the machine, as a triple fault does, without telling a status: see "
+			"the console");
 	} else if (!strcmp(vm->shutdown, "guest-panic")) {
 		e->how = "panic";
 		e->status = 134;
@@ -54,11 +63,11 @@ static void by_process(struct vm *vm, int status, struct machine_end *e)
 	e->how = "lost";
 	e->status = DEPLOY_EXIT_FAILED;
 	if (WIFSIGNALED(status))
-		snprintf(e->error, sizeof(e->error), "QEMU was ended by signal %d (%s)%s%s%s", WTERMSIG(status),
-			strsignal(WTERMSIG(status)), when, *said ? ": " : "", said);
+		snprintf(e->error, sizeof(e->error), "QEMU was ended by signal %d (%s)%s%s%s",
+			WTERMSIG(status), strsignal(WTERMSIG(status)), when, *said ? ": " : "", said);
 	else
-		snprintf(e->error, sizeof(e->error), "QEMU ended with status %d%s: %s", WEXITSTATUS(status), when,
-			*said ? said : "it gave no reason");
+		snprintf(e->error, sizeof(e->error), "QEMU ended with status %d%s: %s", WEXITSTATUS(status),
+			when, *said ? said : "it gave no reason");
 }
 
 static void judge(struct vm *vm, int status, struct machine_end *e)
@@ -72,7 +81,9 @@ static void judge(struct vm *vm, int status, struct machine_end *e)
 		e->how = vm->killed;
 		e->status = vm->killed_status;
 		e->failed = !strcmp(vm->killed, "lost");
-		snprintf(e->error, sizeof(e->error), "%s", vm->reason);
+		const char *said = e->failed ? last_words(vm) : "";
+		snprintf(e->error, sizeof(e->error), "%s%s%.*s", vm->reason, *said ? ": " : "", SAID_MAX,
+			said);
 	} else {
 		by_process(vm, status, e);
 	}
@@ -81,7 +92,7 @@ static void judge(struct vm *vm, int status, struct machine_end *e)
 void vm_gone(void *arg, pid_t pid, int status)
 {
 	struct vm *vm = arg;
-	struct machine_end e = {0};
+	struct machine_end e = { 0 };
 
 	(void)pid;
 	watch_remove(vm->child);

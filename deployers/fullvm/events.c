@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * events.c: what comes out of the machine. The guest owns the serial line and the control port, so whatever arrives
- * there is only bytes until it was checked.
+ * events.c: what comes out of the machine. The guest owns the serial line and the control port, so whatever
+ * arrives there is only bytes until it was checked.
  */
 #include "deployers/fullvm/vm.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -26,10 +27,12 @@ static void guest_exit(struct vm *vm, uint64_t value)
 	if (vm->exit_status >= 0)
 		return;
 	if (value > 255)
-		monitor_event(&vm->mon, "control: the kernel told the exit status %llu, which is taken modulo 256",
+		monitor_event(&vm->mon,
+			"control: the kernel told the exit status %llu, which is taken modulo 256",
 			(unsigned long long)value);
 	vm->exit_status = (int)(value & 255);
-	/* All its output is in our sockets by now (guest.h section 4): nothing is gained by a slow farewell. */
+	/* All its output is in our sockets by now (guest.h section 4): nothing is gained by a slow farewell.
+	 */
 	vm_kill(vm, "guest", (unsigned)vm->exit_status, "");
 }
 
@@ -64,7 +67,8 @@ static void control_bytes(struct vm *vm, const char *data, size_t len)
 		vm->control_broken = g.magic != GUEST_MESSAGE_MAGIC || g.rev != GUEST_REV;
 		if (vm->control_broken)
 			monitor_event(&vm->mon,
-				"control: a message of another kind (magic %08x, revision %u, not %u): not listening any more",
+				"control: a message of another kind (magic %08x, revision %u, not %u): not "
+				"listening any more",
 				g.magic, g.rev, GUEST_REV);
 		else
 			guest_said(vm, &g);
@@ -73,7 +77,7 @@ static void control_bytes(struct vm *vm, const char *data, size_t len)
 
 void vm_tell_guest(struct vm *vm, unsigned type, uint64_t value)
 {
-	struct guest_message g = {GUEST_MESSAGE_MAGIC, GUEST_REV, (uint16_t)type, value};
+	struct guest_message g = { GUEST_MESSAGE_MAGIC, GUEST_REV, (uint16_t)type, value };
 
 	if (vm->control.fd >= 0 && vm->hello &&
 		send(vm->control.fd, &g, sizeof(g), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(g))
@@ -207,13 +211,23 @@ static void now_running(struct vm *vm)
 	monitor_state(&vm->mon, "running");
 }
 
-static void now_stopped(struct vm *vm)
+/* The virtual CPUs stand still. Either somebody wants that, or KVM met something that it cannot run: then
+ * they would stand for ever. */
+static void now_stopped(struct vm *vm, const char *line)
 {
+	char status[32], words[128];
+
 	/* A machine that is ending stops too. */
-	if (!vm->running || *vm->shutdown || vm->killed)
+	if (*vm->shutdown || vm->killed || !json_find(line, "return.status", status, sizeof(status)))
 		return;
-	vm->paused = true;
-	monitor_state(&vm->mon, "paused");
+	if (!strcmp(status, "paused")) {
+		vm->paused = true;
+		monitor_state(&vm->mon, "paused");
+	} else if (!strcmp(status, "internal-error") || !strcmp(status, "io-error") ||
+		   !strcmp(status, "guest-panicked")) {
+		snprintf(words, sizeof(words), "QEMU stopped the machine (%s)", status);
+		vm_kill(vm, "lost", DEPLOY_EXIT_FAILED, words);
+	}
 }
 
 static void now_reset(struct vm *vm)
@@ -236,9 +250,11 @@ void vm_on_event(void *arg, const char *event, const char *line)
 	} else if (!strcmp(event, "RESUME")) {
 		now_running(vm);
 	} else if (!strcmp(event, "STOP")) {
-		now_stopped(vm);
+		qmp_send(vm->qmp, QMP_STOPPED, "query-status", NULL);
 	} else if (!strcmp(event, "RESET")) {
 		now_reset(vm);
+	} else if (!strcmp(event, QMP_BROKEN)) {
+		vm_kill(vm, "lost", DEPLOY_EXIT_FAILED, "QEMU sent rubbish instead of QMP");
 	} else if (!strcmp(event, "GUEST_PANICKED")) {
 		monitor_event(&vm->mon, "the kernel reports a panic");
 	}
@@ -255,6 +271,9 @@ void vm_on_reply(void *arg, uint64_t id, const char *line, const char *error)
 	}
 	if (error)
 		log_warn("QEMU: %s", error);
-	if (id == QMP_STATUS && json_find(line, "return.running", running, sizeof(running)) && !strcmp(running, "true"))
+	if (id == QMP_STOPPED && !error)
+		now_stopped(vm, line);
+	if (id == QMP_STATUS && json_find(line, "return.running", running, sizeof(running)) &&
+		!strcmp(running, "true"))
 		now_running(vm);
 }

@@ -17,9 +17,9 @@ static const char usage[] =
 
 static int deploy(const char *dir)
 {
-	static struct vm vm = {.image_fd = -1, .initrd_fd = -1, .exit_status = -1};
-	struct machine_end e = {.failed = true, .status = DEPLOY_EXIT_FAILED, .how = "lost"};
-	struct why why = {0};
+	static struct vm vm = { .image_fd = -1, .initrd_fd = -1, .exit_status = -1 };
+	struct machine_end e = { .failed = true, .status = DEPLOY_EXIT_FAILED, .how = "lost" };
+	struct why why = { 0 };
 
 	vm.serial.fd = vm.control.fd = vm.words.fd = -1;
 	if (chdir(dir) < 0) {
@@ -49,12 +49,12 @@ static int deploy(const char *dir)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"probe", no_argument, NULL, 'p'},
-		{"qemu", required_argument, NULL, 'q'},
-		{"kernel", required_argument, NULL, 'k'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{NULL, 0, NULL, 0},
+		{ "probe", no_argument, NULL, 'p' },
+		{ "qemu", required_argument, NULL, 'q' },
+		{ "kernel", required_argument, NULL, 'k' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
 	};
 	const char *qemu = "qemu-system-x86_64", *kernel = NULL;
 	bool probe = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * probe.c: what can this machine run? That /dev/kvm can be opened says little (it may hang, die or loop with an ordinary
- * kernel), so a small kernel is really launched, by this very program, in bounded time.
+ * probe.c: what can this machine run? That /dev/kvm can be opened says little (it may hang, die or loop with
+ * an ordinary kernel), so a small kernel is really launched, by this very program, in bounded time.
  */
 #include "deployers/fullvm/vm.h"
 
@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define VERSION_MS    5000
-#define BOOT_S        5 /* the plan's timeout */
+#define BOOT_S	      5	   /* the plan's timeout */
 #define BOOT_LIMIT_MS 8000 /* for a deployer that cannot even end its machine */
 
 struct trial {
@@ -42,18 +42,18 @@ static void end_child(pid_t pid)
 /* The first line of what `qemu --version` prints. */
 static int qemu_version(const char *qemu, char *out, size_t size, struct why *why)
 {
-	const char *argv[] = {qemu, "--version", NULL};
+	const char *argv[] = { qemu, "--version", NULL };
 	size_t len = 0;
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return why_fail_errno(why, -errno, "pipe");
-	struct child c = {.argv = argv, .out = fds[1], .err = -1};
+	struct child c = { .argv = argv, .out = fds[1], .err = -1 };
 	pid_t pid = child_spawn(&c, why);
 	close(fds[1]);
 	uint64_t end = clock_mono_ns() + VERSION_MS * UINT64_C(1000000);
 	while (pid > 0 && len + 1 < size && clock_mono_ns() < end) {
-		struct pollfd p = {.fd = fds[0], .events = POLLIN};
+		struct pollfd p = { .fd = fds[0], .events = POLLIN };
 		if (poll(&p, 1, 100) <= 0)
 			continue;
 		ssize_t n = read(fds[0], out + len, size - 1 - len);
@@ -78,11 +78,13 @@ static int kvm_opens(struct why *why)
 
 	if (fd < 0 && errno == ENOENT)
 		return why_fail(why, -ENOENT,
-			"kvm is not used: there is no /dev/kvm (virtualisation is off in the firmware, the module kvm_intel or "
+			"kvm is not used: there is no /dev/kvm (virtualisation is off in the firmware, the "
+			"module kvm_intel or "
 			"kvm_amd is not loaded, or this is a virtual machine without nesting)");
 	if (fd < 0 && (errno == EACCES || errno == EPERM))
 		return why_fail(why, -EACCES,
-			"kvm is not used: /dev/kvm may not be opened: join its group (sudo usermod -aG kvm $USER) and log in anew");
+			"kvm is not used: /dev/kvm may not be opened: join its group (sudo usermod -aG kvm "
+			"$USER) and log in anew");
 	if (fd < 0)
 		return why_fail_errno(why, -errno, "kvm is not used: /dev/kvm");
 	if (ioctl(fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
@@ -161,7 +163,7 @@ static int open_pair(int pair[2])
 
 static void talk(struct trial *t, int fd)
 {
-	struct deploy_hello h = {.rev = DEPLOY_REV, .pid = (uint32_t)getpid()};
+	struct deploy_hello h = { .rev = DEPLOY_REV, .pid = (uint32_t)getpid() };
 
 	t->loop = loop_new();
 	t->chan = chan_new(t->loop, fd, on_frame, on_closed, t);
@@ -177,8 +179,8 @@ static void talk(struct trial *t, int fd)
 
 static int launch(struct trial *t, const char *qemu, const char *kernel, struct why *why)
 {
-	const char *argv[] = {"/proc/self/exe", t->dir, NULL};
-	autobuf struct buf plan = {0};
+	const char *argv[] = { "/proc/self/exe", t->dir, NULL };
+	autobuf struct buf plan = { 0 };
 	autofree char *path = xasprintf("%s/plan", t->dir);
 	int pair[2];
 
@@ -193,8 +195,14 @@ static int launch(struct trial *t, const char *qemu, const char *kernel, struct 
 		err = open_pair(pair);
 	if (err < 0)
 		return why_fail_errno(why, err, "kvm is not used: cannot prepare the probe in %s", t->dir);
-	const int keep[] = {DEPLOY_FD};
-	struct child c = {.argv = argv, .out = -1, .err = -1, .keep = keep, .keep_count = 1, .prepare = enter_dir, .arg = t};
+	const int keep[] = { DEPLOY_FD };
+	struct child c = { .argv = argv,
+		.out = -1,
+		.err = -1,
+		.keep = keep,
+		.keep_count = 1,
+		.prepare = enter_dir,
+		.arg = t };
 	pid_t pid = child_spawn(&c, why);
 	close(pair[1]);
 	if (pid < 0) {
@@ -211,7 +219,7 @@ static int kvm_boots(const char *qemu, const char *kernel, struct why *why)
 	const char *tmp = getenv("TMPDIR");
 	autofree char *dir = xasprintf("%s/diverfs-probe-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
 	autofree char *image = realpath(kernel, NULL);
-	struct trial t = {.dir = dir};
+	struct trial t = { .dir = dir };
 
 	if (!image)
 		return why_fail_errno(why, -errno, "kvm is not used: the probe kernel %s", kernel);
@@ -221,16 +229,19 @@ static int kvm_boots(const char *qemu, const char *kernel, struct why *why)
 	io_remove_tree(AT_FDCWD, dir);
 	if (err < 0 || t.works)
 		return err;
+	t.error[strcspn(t.error, "\n")] = 0;
 	if (!strcmp(t.how, "timeout"))
 		snprintf(t.error, sizeof(t.error), "it did not end within %d seconds", BOOT_S);
 	return why_fail(why, -EIO,
 		"kvm is not used: /dev/kvm opens, but a small kernel does not run on it (%s)",
-		*t.error ? t.error : *t.how ? t.how : "no reason given");
+		*t.error ? t.error
+		: *t.how ? t.how
+			 : "no reason given");
 }
 
 static void put(const char *key, const char *value)
 {
-	autobuf struct buf line = {0};
+	autobuf struct buf line = { 0 };
 
 	conf_put(&line, key, value);
 	fputs(line.data, stdout);
@@ -239,7 +250,7 @@ static void put(const char *key, const char *value)
 int vm_probe(const char *qemu, const char *kernel)
 {
 	char version[256];
-	struct why why = {0};
+	struct why why = { 0 };
 
 	if (!child_found(qemu, NULL)) {
 		put(PROBE_AVAILABLE, "no");

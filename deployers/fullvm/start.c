@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,7 +21,7 @@ struct wires {
 	int qmp[2], serial[2], in[2], out[2], control[2], words[2];
 };
 
-static const int no_pair[2] = {-1, -1};
+static const int no_pair[2] = { -1, -1 };
 
 /* A private copy in memory: its path need not be reachable for the user that QEMU runs as. */
 static int copy_file(int fd, const char *path, struct why *why)
@@ -54,9 +55,22 @@ static int resolve_machine(struct vm *vm, struct why *why)
 		vm->machine = vm->image.kind == IMAGE_PVH ? MACHINE_MICROVM : MACHINE_PC;
 	if (vm->machine == MACHINE_MICROVM && vm->image.kind == IMAGE_MULTIBOOT)
 		return why_fail(why, -EINVAL,
-			"machine = microvm boots PVH images only, and %s is a Multiboot image: use machine = pc, or auto",
+			"machine = microvm boots PVH images only, and %s is a Multiboot image: use machine = "
+			"pc, or auto",
 			vm->plan.image);
 	return 0;
+}
+
+/* QEMU drops in silence what lies beyond the memory. */
+static int check_memory(const struct vm *vm, struct why *why)
+{
+	uint64_t need = (vm->image.end_address + (1u << 20) - 1) >> 20;
+
+	if (vm->image.end_address <= vm->plan.memory_bytes)
+		return 0;
+	return why_fail(why, -EINVAL,
+		"memory = %" PRIu64 "M is too small: the image alone reaches to %" PRIu64 " MiB",
+		vm->plan.memory_bytes >> 20, need);
 }
 
 static int prepare_image(struct vm *vm, struct why *why)
@@ -73,6 +87,8 @@ static int prepare_image(struct vm *vm, struct why *why)
 	if (err < 0)
 		return err;
 	err = resolve_machine(vm, why);
+	if (!err)
+		err = check_memory(vm, why);
 	if (err < 0)
 		return err;
 	/* QEMU would prefer a Multiboot header to the PVH note: it gets a copy without one. */
@@ -111,7 +127,7 @@ static int open_wires(struct vm *vm, struct wires *w, struct why *why)
 
 static void close_side(const struct wires *w, int side)
 {
-	const int *pairs[] = {w->qmp, w->serial, w->in, w->out, w->control, w->words};
+	const int *pairs[] = { w->qmp, w->serial, w->in, w->out, w->control, w->words };
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		if (pairs[i][side] >= 0)
@@ -120,8 +136,8 @@ static void close_side(const struct wires *w, int side)
 
 static pid_t run_qemu(struct vm *vm, const struct wires *w, struct why *why)
 {
-	struct vm_fds fds = {w->qmp[1], w->serial[1], w->in[1], w->out[1], w->control[1]};
-	const struct child_limit limits[] = {{RLIMIT_CORE, 0}};
+	struct vm_fds fds = { w->qmp[1], w->serial[1], w->in[1], w->out[1], w->control[1] };
+	const struct child_limit limits[] = { { RLIMIT_CORE, 0 } };
 	struct arguments a;
 	int keep[7];
 	size_t n = 0;
@@ -131,8 +147,7 @@ static pid_t run_qemu(struct vm *vm, const struct wires *w, struct why *why)
 		arguments_free(&a);
 		return err;
 	}
-	const int all[] = {fds.qmp, fds.serial, fds.in, fds.out, fds.control, vm->image_fd,
-		vm->initrd_fd};
+	const int all[] = { fds.qmp, fds.serial, fds.in, fds.out, fds.control, vm->image_fd, vm->initrd_fd };
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i] >= 0)
 			keep[n++] = all[i];

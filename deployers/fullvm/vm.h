@@ -18,11 +18,11 @@
 #include <sys/types.h>
 
 #define VM_CONSOLE_MAX (16u << 20) /* bytes of console log that are kept */
-#define VM_LAUNCH_MS   30000       /* from exec to "running" */
-#define VM_WORDS_MAX   4096        /* of QEMU's stderr, for the error */
+#define VM_LAUNCH_MS   30000	   /* from exec to "running" */
+#define VM_WORDS_MAX   4096	   /* of QEMU's stderr, for the error */
 
 /* Ids of our own QMP commands; a daemon's command has its number + QMP_DAEMON. */
-enum { QMP_STATUS = 1, QMP_QUIET = 2, QMP_DAEMON = 16 };
+enum { QMP_STATUS = 1, QMP_QUIET = 2, QMP_STOPPED = 3, QMP_DAEMON = 16 };
 
 /* One end of a socket pair whose other end QEMU has. */
 struct port {
@@ -41,20 +41,20 @@ struct vm {
 	struct watch *child;
 	struct qmp *qmp;
 	struct port serial, control, words;
-	bool serial_waits;         /* stdout is the console, and full */
-	struct buf message;        /* an unfinished control message */
-	struct buf said;           /* the tail of QEMU's stderr */
+	bool serial_waits;  /* stdout is the console, and full */
+	struct buf message; /* an unfinished control message */
+	struct buf said;    /* the tail of QEMU's stderr */
 
 	bool running, paused, console_seen;
-	bool hello;                /* the guest can be asked */
+	bool hello; /* the guest can be asked */
 	bool control_broken;
 	bool resetting;
-	uint32_t size_value;       /* RESIZE for a guest that says HELLO later; 0: none */
-	int exit_status;           /* what the guest told; -1: nothing */
-	const char *killed;        /* how (END_HOW), when it was us */
+	uint32_t size_value; /* RESIZE for a guest that says HELLO later; 0: none */
+	int exit_status;     /* what the guest told; -1: nothing */
+	const char *killed;  /* how (END_HOW), when it was us */
 	unsigned killed_status;
-	char reason[WHY_MAX];      /* why it was us, in words */
-	char shutdown[32];         /* QMP's reason */
+	char reason[256];  /* why it was us, in words */
+	char shutdown[32]; /* QMP's reason */
 	struct timer *stop_timer, *launch_timer, *timeout_timer;
 };
 

@@ -4,16 +4,16 @@
  *
  *     driver [options] PROGRAM DIR [KEY=VALUE ...]
  *
- * writes DIR/plan, starts PROGRAM as deploy.h says, carries stdin and stdout, copies the console to stderr, and
- * exits with the status that `end` tells. Options:
+ * writes DIR/plan, starts PROGRAM as deploy.h says, carries stdin and stdout, copies the console to stderr,
+ * and exits with the status that `end` tells. Options:
  *     --attach        connect to DIR/sock: a daemon that was restarted (PROGRAM is not started)
  *     --from N        the first byte of stdout wanted, and where our stdin stands
  *     --in-from N     stdin's first byte has this offset (earlier ones were sent by another driver)
  *     --crash N       end without a word once N bytes of stdout have come, as kill -9 of the daemon does
  *     --lag N         acknowledge only what is N bytes behind
  *     --no-input      send no end of stdin; stdin is not read
- *     --at MS WORDS   send a command; prints its answer. May be repeated. "bye", "bye keep", "tee 0", "tee 1", "type X",
- *                     "raw" (rubbish) and "leave" (just go) are not commands but done by the driver
+ *     --at MS WORDS   send a command; prints its answer. May be repeated. "bye", "bye keep", "tee 0", "tee
+ * 1", "type X", "raw" (rubbish) and "leave" (just go) are not commands but done by the driver
  *     --verbose       states, events, answers and `end` on stderr, each line after "# "
  *     --times         microseconds from the start to: running, console, stdout, exit
  */
@@ -63,7 +63,7 @@ static struct driver {
 	uint64_t log_at;
 	uint64_t start_ns;
 	int status;
-} driver = {.status = 125};
+} driver = { .status = 125 };
 
 static void die(const char *what)
 {
@@ -137,7 +137,8 @@ static void show_console(struct driver *d)
 static void on_stdout(struct driver *d, const struct frame *f, const void *payload)
 {
 	if (f->offset != d->out_got) {
-		fprintf(stderr, "driver: stdout comes at %" PRIu64 ", not %" PRIu64 "\n", f->offset, d->out_got);
+		fprintf(stderr, "driver: stdout comes at %" PRIu64 ", not %" PRIu64 "\n", f->offset,
+			d->out_got);
 		exit(98);
 	}
 	if (!d->saw_stdout)
@@ -188,8 +189,8 @@ static void on_hello(struct driver *d, const struct frame *f, const void *payloa
 	struct deploy_hello h;
 
 	memcpy(&h, payload, sizeof(h));
-	say(d, "hello rev %u pid %u stdin %" PRIu64 " taken %" PRIu64 " ended %u console %" PRIu64, h.rev, h.pid,
-		f->offset, h.stdin_acked, h.stdin_ended, h.console_end);
+	say(d, "hello rev %u pid %u stdin %" PRIu64 " taken %" PRIu64 " ended %u console %" PRIu64, h.rev,
+		h.pid, f->offset, h.stdin_acked, h.stdin_ended, h.console_end);
 }
 
 static void on_frame(void *arg, const struct frame *f, const void *payload)
@@ -269,7 +270,7 @@ static void act(void *arg)
 
 static void write_plan(struct driver *d, char **pairs, int count)
 {
-	autobuf struct buf b = {0};
+	autobuf struct buf b = { 0 };
 
 	for (int i = 0; i < count; i++) {
 		char *eq = strchr(pairs[i], '=');
@@ -290,7 +291,8 @@ static _Noreturn void become_deployer(struct driver *d, int fd)
 	int log = openat(d->dirfd, "deployer.log", O_WRONLY | O_CREAT | O_APPEND, 0600);
 	int high = fcntl(fd, F_DUPFD_CLOEXEC, 100);
 
-	if (fchdir(d->dirfd) < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 || dup2(high, DEPLOY_FD) < 0)
+	if (fchdir(d->dirfd) < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 ||
+		dup2(high, DEPLOY_FD) < 0)
 		die("start");
 	setsid();
 	close_range(DEPLOY_FD + 1, ~0u, 0);
@@ -323,16 +325,16 @@ static int connect_deployer(struct driver *d)
 static void options(struct driver *d, int argc, char **argv)
 {
 	static const struct option known[] = {
-		{"attach", no_argument, NULL, 'a'},
-		{"from", required_argument, NULL, 'f'},
-		{"in-from", required_argument, NULL, 'i'},
-		{"crash", required_argument, NULL, 'c'},
-		{"lag", required_argument, NULL, 'l'},
-		{"no-input", no_argument, NULL, 'n'},
-		{"at", required_argument, NULL, '@'},
-		{"verbose", no_argument, NULL, 'v'},
-		{"times", no_argument, NULL, 't'},
-		{NULL, 0, NULL, 0},
+		{ "attach", no_argument, NULL, 'a' },
+		{ "from", required_argument, NULL, 'f' },
+		{ "in-from", required_argument, NULL, 'i' },
+		{ "crash", required_argument, NULL, 'c' },
+		{ "lag", required_argument, NULL, 'l' },
+		{ "no-input", no_argument, NULL, 'n' },
+		{ "at", required_argument, NULL, '@' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "times", no_argument, NULL, 't' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -354,7 +356,8 @@ static void options(struct driver *d, int argc, char **argv)
 		else if (c == 't')
 			d->times = true;
 		else if (c == '@' && optind < argc && d->action_count < ACTIONS_MAX)
-			d->actions[d->action_count++] = (struct action){d, strtoull(optarg, NULL, 10), argv[optind++]};
+			d->actions[d->action_count++] =
+				(struct action){ d, strtoull(optarg, NULL, 10), argv[optind++] };
 		else
 			exit(64);
 	}
@@ -367,7 +370,7 @@ static void options(struct driver *d, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct driver *d = &driver;
-	struct deploy_hello h = {.rev = DEPLOY_REV, .pid = (uint32_t)getpid()};
+	struct deploy_hello h = { .rev = DEPLOY_REV, .pid = (uint32_t)getpid() };
 
 	signal(SIGPIPE, SIG_IGN);
 	options(d, argc, argv);
