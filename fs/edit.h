@@ -31,7 +31,6 @@ struct scratch {
 
 struct draft {
 	bool active;
-	bool truncated;  /* it began empty */
 	bool written;    /* a write was accepted */
 	bool refused;    /* one was not */
 	bool applied;    /* something of it is in force */
@@ -49,14 +48,13 @@ struct edit {
 	pid_t hidden_from; /* who unlinked config or renamed it away finds it absent, until it is made anew */
 };
 
-void edit_open(struct instance *in, bool truncate);
+int edit_open(struct instance *in, bool truncate);
 void edit_close(struct instance *in);
 const struct buf *edit_text(const struct instance *in); /* what a read of config gives now */
 void edit_write(struct instance *in, fuse_req_t req, const char *data, size_t size, uint64_t off);
-/* Answers (req) with 0 or an error. (attr_of): what follows when all is well. */
 int edit_truncate(struct instance *in, uint64_t size);
-/* All of config at once, as a rename does; answers (req) with reply_err. */
-void edit_replace(struct instance *in, fuse_req_t req, const struct buf *text);
+/* (from) is renamed to config: a write of all of it and a close. Answers (req) with reply_err. */
+void edit_replace(struct instance *in, fuse_req_t req, const struct scratch *from);
 
 struct scratch *scratch_find(struct instance *in, const char *name);
 struct scratch *scratch_by_id(struct instance *in, uint32_t id);

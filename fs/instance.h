@@ -47,7 +47,8 @@ struct instance {
 	int dirfd;
 	char *dir; /* absolute */
 	uint64_t made_ns, changed_ns, config_ns;
-	uint32_t gen[RUN_FILES];
+	uint32_t gen[RUN_FILES];  /* of the inode that stands for a file now: files.c */
+	bool written[RUN_FILES];  /* a write went through that inode */
 	struct workspace *src, *images;
 
 	struct buf text;  /* of config, as it is in force */

@@ -16,6 +16,8 @@
 #include "fs/ops.h"
 
 struct instance;
+struct deployer;
+struct building;
 
 enum work_step { WORK_IDLE, WORK_KERNEL, WORK_SCAN, WORK_FILL, WORK_SOURCES, WORK_BUILD, WORK_IMAGES, WORK_PROBE,
 	WORK_CLEAR, WORK_LAUNCH };
@@ -30,7 +32,9 @@ struct work {
 	bool fill;               /* src/ may be filled: config was written */
 	bool again;              /* config changed meanwhile: begin anew after this step */
 	bool cancelled;
+	bool probed;             /* it is known whether the mode works */
 	int mode;                /* of the launch; -1: the config's or kernel's */
+	struct building *building; /* build.c's, while one is under way */
 	struct deployer *builder;
 	bool build_ended;        /* its EXIT was seen; the next three say what it said */
 	bool build_ok;

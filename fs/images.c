@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * images.c: what a kernel brings along: its images, used as they are while nothing was changed, and the template of its
+ * applications, which fills src/. Both are made beside the old and take its place by a rename.
+ */
+#include "cache/base/io.h"
+#include "cache/base/seglog.h"
+#include "fs/fingerprint.h"
+#include "fs/work_inner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BUILD_LOG_MAX (16u << 20)
+#define IMAGES_PREFIX "images/"
+
+/* --- src/ -------------------------------------------------------------------------------------- */
+
+static void scan_run(struct work_job *j)
+{
+	j->err = fingerprint_tree(j->dirfd, "src", &j->hash, &j->empty);
+	if (j->err)
+		why_fail_errno(&j->why, j->err, "cannot read src/");
+}
+
+static void scan_done(struct instance *in, struct work_job *j)
+{
+	struct work *w = &in->work;
+
+	if (!j->err) {
+		w->scanned = true;
+		w->scanned_at = j->changes;
+		w->src_hash = j->hash;
+		w->src_empty = j->empty;
+	}
+	work_step_done(in, j->err, &j->why, NULL);
+}
+
+void begin_scan(struct instance *in)
+{
+	struct work_job *j = work_job_new(in);
+
+	j->changes = workspace_changes(in->src);
+	work_step_begin(in, WORK_SCAN);
+	work_job_submit(j, scan_run, scan_done);
+}
+
+static int rename_over(int dirfd, const char *from, const char *to, struct why *why)
+{
+	int err = io_remove_tree(dirfd, to);
+
+	if (err)
+		return why_fail_errno(why, err, "cannot remove the old %s/", to);
+	if (renameat(dirfd, from, dirfd, to) < 0)
+		return why_fail_errno(why, -errno, "cannot put %s/ in place", to);
+	return 0;
+}
+
+static void fill_run(struct work_job *j)
+{
+	j->err = rename_over(j->dirfd, "src.new", "src", &j->why);
+	if (!j->err)
+		scan_run(j);
+}
+
+static void fill_done(struct instance *in, struct work_job *j)
+{
+	struct work *w = &in->work;
+
+	w->fill = false;
+	workspace_reset(in->src);
+	j->changes = workspace_changes(in->src);
+	if (!j->err) {
+		w->template_hash = j->hash;
+		snprintf(w->template_from, sizeof(w->template_from), "%s", j->source);
+		instance_save(in);
+		instance_event(in, "src filled from the template of %s", in->kernel ? in->kernel->text : "the kernel");
+	}
+	in->work.scanned = false;
+	if (!j->err) {
+		w->scanned = true;
+		w->scanned_at = j->changes;
+		w->src_hash = j->hash;
+		w->src_empty = j->empty;
+	}
+	work_step_done(in, j->err, &j->why, "fetch");
+}
+
+static void fill_checked_out(void *arg, int err, const struct why *why)
+{
+	struct work_job *j = arg;
+
+	if (!err) {
+		work_job_submit(j, fill_run, fill_done);
+		return;
+	}
+	j->err = err;
+	if (why)
+		j->why = *why;
+	work_job_submit(j, NULL, fill_done);
+}
+
+static void fill_ready(struct instance *in, struct work_job *j)
+{
+	struct work_job *next;
+	struct entry e;
+	autofree char *path = NULL;
+
+	if (j->err || in->gone || !in->kernel || in->work.again) {
+		work_step_done(in, j->err, &j->why, NULL);
+		return;
+	}
+	path = xasprintf("src/%s", in->kernel->conf.template_dir);
+	j->err = view_path(in->kernel->view, path, &e);
+	if (!j->err && e.type != ENTRY_DIR)
+		j->err = -ENOTDIR;
+	if (j->err) {
+		why_fail_errno(&j->why, j->err, "%s: its template %s", in->kernel->text, path);
+		work_step_done(in, j->err, &j->why, NULL);
+		return;
+	}
+	next = work_job_new(in);
+	next->source = xstrdup(view_digest(in->kernel->view));
+	view_checkout(in->kernel->view, e.index, in->dirfd, "src.new", fill_checked_out, next);
+}
+
+static void remove_src_new(struct work_job *j)
+{
+	j->err = io_remove_tree(j->dirfd, "src.new");
+	if (j->err)
+		why_fail_errno(&j->why, j->err, "cannot remove src.new");
+}
+
+void begin_fill(struct instance *in)
+{
+	work_step_begin(in, WORK_FILL);
+	work_job_submit(work_job_new(in), remove_src_new, fill_ready);
+}
+
+/* --- images/ ----------------------------------------------------------------------------------- */
+
+static void add_once(const char *out[IMAGES_MAX + 1], const char *path)
+{
+	size_t n = 0;
+
+	if (!path || !*path)
+		return;
+	for (; out[n]; n++)
+		if (strcmp(out[n], path) == 0)
+			return;
+	out[n] = path;
+	out[n + 1] = NULL;
+}
+
+void images_wanted(const struct kernel_conf *k, const char *out[IMAGES_MAX + 1])
+{
+	out[0] = NULL;
+	for (int m = 0; m < MODE_COUNT; m++) {
+		if (!k->launch[m].supported)
+			continue;
+		add_once(out, k->launch[m].image);
+		add_once(out, k->launch[m].initrd);
+	}
+}
+
+int images_replace(int dirfd, const char *from, struct why *why)
+{
+	return rename_over(dirfd, from, "images", why);
+}
+
+struct exporting {
+	struct instance *in;
+	struct chosen *kernel;
+	const char *paths[IMAGES_MAX + 1]; /* into kernel's conf */
+	unsigned next;
+};
+
+static void exporting_end(struct exporting *x, int err, const struct why *why)
+{
+	struct instance *in = x->in;
+
+	chosen_put(x->kernel);
+	free(x);
+	work_step_done(in, err, why, "fetch");
+	instance_release(in);
+}
+
+/* One line tells who looks into build.log why nothing was built. */
+static void write_note(struct work_job *j)
+{
+	autoclose int dir = -1;
+	struct seglog *log;
+
+	if (!j->note || io_mkdirs(j->dirfd, "build", 0700))
+		return;
+	dir = openat(j->dirfd, "build", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return;
+	seglog_remove(dir, "build.log");
+	if (seglog_create(dir, "build.log", BUILD_LOG_MAX, &log))
+		return;
+	seglog_append(log, j->note, strlen(j->note));
+	seglog_close(log);
+}
+
+static void export_rename(struct work_job *j)
+{
+	j->err = images_replace(j->dirfd, "images.new", &j->why);
+	if (!j->err)
+		write_note(j);
+}
+
+static void export_renamed(struct instance *in, struct work_job *j)
+{
+	struct streams *s = &in->streams;
+
+	workspace_reset(in->images);
+	if (!j->err) {
+		snprintf(in->work.built, sizeof(in->work.built), "%s", j->source);
+		instance_save(in);
+	}
+	if (!j->err && j->note) {
+		s->build_log.epoch++;
+		s->build_log.end = strlen(j->note);
+		in->gen[RUN_BUILD_LOG]++;
+		stream_wake(in, RUN_BUILD_LOG);
+	}
+	work_step_done(in, j->err, &j->why, "fetch");
+}
+
+static void export_all_done(struct exporting *x)
+{
+	struct instance *in = x->in;
+	struct work_job *j = work_job_new(in);
+
+	j->source = xasprintf("kernel %s", view_digest(x->kernel->view));
+	if (!in->anonymous)
+		j->note = xasprintf("nothing was changed: the images of %s are used as they are\n", x->kernel->text);
+	chosen_put(x->kernel);
+	free(x);
+	in->work.built[0] = '\0'; /* a daemon that dies in the middle must not believe what images/ was */
+	instance_save(in);
+	work_job_submit(j, export_rename, export_renamed);
+	instance_release(in);
+}
+
+static void export_next(struct exporting *x);
+
+static void exported(void *arg, int err, const struct why *why)
+{
+	struct exporting *x = arg;
+
+	if (err) {
+		exporting_end(x, err, why);
+		return;
+	}
+	x->next++;
+	export_next(x);
+}
+
+/* The directory of images.new in which (path), "images/a/b.elf", goes; made if need be. */
+static int export_dir(struct instance *in, const char *path, const char **name)
+{
+	const char *rest = path + strlen(IMAGES_PREFIX), *slash = strrchr(rest, '/');
+	autofree char *dir = NULL;
+	int err, fd;
+
+	*name = slash ? slash + 1 : rest;
+	dir = slash ? xasprintf("images.new/%.*s", (int)(slash - rest), rest) : xstrdup("images.new");
+	err = io_mkdirs(in->dirfd, dir, 0755);
+	if (err)
+		return err;
+	fd = openat(in->dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static void export_next(struct exporting *x)
+{
+	const char *path = x->paths[x->next], *name;
+	struct why why = { 0 };
+	struct entry e;
+	autoclose int dir = -1;
+	int err;
+
+	if (!path) {
+		export_all_done(x);
+		return;
+	}
+	err = view_path(x->kernel->view, path, &e); /* also checks each component */
+	if (!err && (e.type != ENTRY_FILE || strncmp(path, IMAGES_PREFIX, strlen(IMAGES_PREFIX))))
+		err = -EBADMSG;
+	if (err) {
+		why_fail_errno(&why, err, "%s: its image %s", x->kernel->text, path);
+		exporting_end(x, err, &why);
+		return;
+	}
+	dir = export_dir(x->in, path, &name);
+	if (dir < 0) {
+		why_fail_errno(&why, dir, "cannot make images.new in %s", x->in->dir);
+		exporting_end(x, dir, &why);
+		return;
+	}
+	view_export(x->kernel->view, e.index, dir, name, exported, x);
+}
+
+static void images_cleared(struct instance *in, struct work_job *j)
+{
+	struct exporting *x;
+
+	if (j->err || in->gone || !in->kernel || in->work.again) {
+		work_step_done(in, j->err, &j->why, NULL);
+		return;
+	}
+	x = xcalloc(1, sizeof(*x));
+	x->in = instance_hold(in);
+	x->kernel = chosen_get(in->kernel);
+	images_wanted(&x->kernel->conf, x->paths);
+	export_next(x);
+}
+
+static void clear_images_new(struct work_job *j)
+{
+	j->err = io_remove_tree(j->dirfd, "images.new");
+	if (!j->err)
+		j->err = io_mkdirs(j->dirfd, "images.new", 0755);
+	if (j->err)
+		why_fail_errno(&j->why, j->err, "cannot make images.new");
+}
+
+void begin_images(struct instance *in)
+{
+	work_step_begin(in, WORK_IMAGES);
+	work_job_submit(work_job_new(in), clear_images_new, images_cleared);
+}

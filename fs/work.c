@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * work.c: the order of the steps. After each one work_next looks at all facts anew; so a config that changes in the
+ * middle, a cancelled launch or a step that was done earlier need no roads of their own.
+ */
+#include "fs/work.h"
+
+#include "cache/base/conf.h"
+#include "cache/base/io.h"
+#include "fs/fingerprint.h"
+#include "fs/work_inner.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LAUNCH_MS    60000 /* a deployer bounds its own steps; this is for one that hangs */
+#define KILL_BUILD_MS 3000
+
+static void work_next(struct instance *in);
+
+/* --- the end ----------------------------------------------------------------------------------- */
+
+static void work_end(struct instance *in, int err, const struct why *why)
+{
+	struct work *w = &in->work;
+	bool cancelled = w->cancelled, launch = w->launch;
+
+	timer_cancel(w->deadline);
+	w->deadline = NULL;
+	w->active = w->launch = w->force = w->fill = w->again = w->cancelled = w->probed = false;
+	w->step = WORK_IDLE;
+	if (cancelled) {
+		err = -EINTR;
+		in->result = *w->built ? "built" : "configured";
+		instance_error(in, err, "cancelled");
+	} else if (err) {
+		in->result = "failed";
+		instance_error(in, err, why->text);
+	} else if (!launch) {
+		in->result = "built";
+	}
+	instance_changed(in);
+	stream_wake_all(in);
+	pending_answer(in, PENDING_BUILD, 0, err);
+	pending_answer(in, PENDING_DEPLOY, 0, err);
+	if (!instance_busy(in))
+		pending_answer(in, PENDING_STOP, 0, 0);
+}
+
+void work_step_begin(struct instance *in, enum work_step step)
+{
+	in->work.step = step;
+	in->work.begun_ns = clock_real_ns();
+	instance_changed(in);
+}
+
+void work_step_done(struct instance *in, int err, const struct why *why, const char *mark)
+{
+	struct work *w = &in->work;
+
+	w->step = WORK_IDLE;
+	if (!w->active)
+		return;
+	if (mark && !err)
+		instance_mark(in, mark, w->begun_ns, clock_real_ns());
+	if (err && !w->again)
+		work_end(in, err, why);
+	else
+		work_next(in);
+}
+
+/* --- jobs -------------------------------------------------------------------------------------- */
+
+static void job_run(void *arg)
+{
+	struct work_job *j = arg;
+
+	if (j->run)
+		j->run(j);
+}
+
+static void job_done(void *arg)
+{
+	struct work_job *j = arg;
+	struct instance *in = j->in;
+
+	j->done(in, j);
+	free(j->source);
+	free(j->note);
+	for (char **p = j->images; p && *p; p++)
+		free(*p);
+	free(j->images);
+	free(j);
+	instance_release(in);
+}
+
+struct work_job *work_job_new(struct instance *in)
+{
+	struct work_job *j = xcalloc(1, sizeof(*j));
+
+	j->in = instance_hold(in);
+	j->dirfd = in->dirfd;
+	return j;
+}
+
+void work_job_submit(struct work_job *j, void (*run)(struct work_job *j), void (*done)(struct instance *in, struct work_job *j))
+{
+	j->run = run;
+	j->done = done;
+	pool_submit(j->in->fs->pool, job_run, job_done, j);
+}
+
+/* --- steps that belong here -------------------------------------------------------------------- */
+
+static void kernel_found(void *arg, int err, const struct why *why, struct chosen *k)
+{
+	struct instance *in = arg;
+
+	if (!err && !in->kernel && !in->work.again)
+		in->kernel = chosen_get(k);
+	chosen_put(k);
+	work_step_done(in, err, why, NULL);
+	instance_release(in);
+}
+
+/* Only after a restart: else config brought it along. The digest of then, so that it is the same kernel. */
+static void begin_kernel(struct instance *in)
+{
+	work_step_begin(in, WORK_KERNEL);
+	chosen_find(in->fs->cache, in->cfg.kernel, *in->pin ? in->pin : in->cfg.reference, kernel_found, instance_hold(in));
+}
+
+static void probed(void *arg)
+{
+	struct instance *in = arg;
+
+	if (in->work.active && in->work.step == WORK_PROBE) {
+		in->work.probed = true;
+		work_step_done(in, 0, NULL, NULL);
+	}
+	instance_release(in);
+}
+
+static void begin_probe(struct instance *in, int mode)
+{
+	work_step_begin(in, WORK_PROBE);
+	modes_wait(in->run->modes, mode, probed, instance_hold(in));
+}
+
+static void launch_late(void *arg)
+{
+	struct instance *in = arg;
+	struct why why;
+
+	in->work.deadline = NULL;
+	why_fail(&why, -ETIMEDOUT, "the deployer did not bring the machine to run within %d s", LAUNCH_MS / 1000);
+	machine_stop(in, true);
+	work_end(in, why.err, &why);
+}
+
+static void begin_launch(struct instance *in, const struct settings *s)
+{
+	struct why why = { 0 };
+	const char *accel;
+	int err = modes_accel(in->run->modes, s->mode, s->accel, &accel, &why);
+
+	if (!err && strcmp(in->kernel->conf.arch, "x86_64") != 0)
+		err = why_fail(&why, -ENOEXEC, "%s is for %s; this host can launch x86_64 kernels only", in->kernel->text,
+			in->kernel->conf.arch);
+	if (!err) {
+		work_step_begin(in, WORK_LAUNCH);
+		err = machine_launch(in, s, accel, &why);
+	}
+	if (err) {
+		work_end(in, err, &why);
+		return;
+	}
+	in->work.deadline = loop_after(in->fs->loop, LAUNCH_MS, launch_late, in);
+	instance_changed(in);
+}
+
+void work_launched(struct instance *in, int err, const struct why *why)
+{
+	if (in->work.active && in->work.step == WORK_LAUNCH)
+		work_end(in, err, why);
+}
+
+void work_machine_gone(struct instance *in)
+{
+	if (in->work.active && in->work.step == WORK_CLEAR)
+		work_step_done(in, 0, NULL, NULL);
+}
+
+/* --- the order --------------------------------------------------------------------------------- */
+
+static bool scan_due(const struct instance *in)
+{
+	const struct work *w = &in->work;
+	uint64_t changes = workspace_changes(in->src);
+
+	return in->anonymous && !changes ? false : !w->scanned || w->scanned_at != changes;
+}
+
+static bool pristine(const struct instance *in)
+{
+	const struct work *w = &in->work;
+
+	return w->src_hash == w->template_hash && *w->template_from;
+}
+
+/* An empty src/ is filled; and one that is still as another kernel's template made it gives way to this one's. */
+static bool fill_due(const struct instance *in)
+{
+	const struct work *w = &in->work;
+
+	if (in->anonymous || !w->fill || !*in->kernel->conf.template_dir)
+		return false;
+	return w->src_empty || (pristine(in) && strcmp(w->template_from, view_digest(in->kernel->view)) != 0);
+}
+
+static void build_source(const struct instance *in, const struct settings *s, char out[WORK_SOURCE_MAX])
+{
+	const char *parts[] = { s->build, view_digest(in->kernel->view), NULL };
+
+	snprintf(out, WORK_SOURCE_MAX, "build %016llx",
+		(unsigned long long)fingerprint_strings(in->work.src_hash, parts));
+}
+
+/* 0: images/ is as it must be. 1: something began. Or an error in words. */
+static int images_due(struct instance *in, const struct settings *s, struct why *why)
+{
+	struct work *w = &in->work;
+	const char *digest = view_digest(in->kernel->view);
+	bool own = !in->cfg.build && (w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
+	char as_built[WORK_SOURCE_MAX], as_is[WORK_SOURCE_MAX];
+
+	build_source(in, s, as_built);
+	snprintf(as_is, sizeof(as_is), "kernel %s", digest);
+	if (!w->force && (strcmp(w->built, as_built) == 0 || (own && strcmp(w->built, as_is) == 0)))
+		return 0;
+	if (own && !w->force) {
+		begin_images(in);
+		return 1;
+	}
+	if (!*s->build)
+		return why_fail(why, -EOPNOTSUPP,
+			"%s cannot be built: its kernel.conf has no build line (give one in config: build = COMMAND)",
+			in->kernel->text);
+	begin_build(in, s, as_built);
+	return 1;
+}
+
+static void next_after_images(struct instance *in, const struct settings *s)
+{
+	struct work *w = &in->work;
+
+	if (!w->launch) {
+		work_end(in, 0, NULL);
+	} else if (!w->probed) {
+		pending_answer(in, PENDING_BUILD, 0, 0);
+		begin_probe(in, s->mode);
+	} else if (in->machine.dep) { /* the last machine's, which waits for a reader of stdout */
+		work_step_begin(in, WORK_CLEAR);
+		machine_dismiss(in);
+	} else {
+		begin_launch(in, s);
+	}
+}
+
+static void work_next(struct instance *in)
+{
+	struct work *w = &in->work;
+	struct why why = { 0 };
+	struct settings s;
+	int r;
+
+	if (!w->active || w->step != WORK_IDLE)
+		return;
+	w->again = false;
+	if (in->gone || in->run->stopping)
+		w->cancelled = true;
+	if (w->cancelled) {
+		work_end(in, -EINTR, &why);
+		return;
+	}
+	if (!in->cfg.kernel) {
+		why_fail(&why, -ENOENT, "no kernel is chosen: echo 'kernel = NAME' > config (ls kernels/ shows what there is)");
+		work_end(in, -ENOENT, &why);
+		return;
+	}
+	if (!in->kernel) {
+		begin_kernel(in);
+		return;
+	}
+	r = config_settle(&in->cfg, &in->kernel->conf, w->mode, &s, &why);
+	if (r) {
+		work_end(in, r, &why);
+	} else if (scan_due(in)) {
+		begin_scan(in);
+	} else if (fill_due(in)) {
+		begin_fill(in);
+	} else {
+		if (in->anonymous && !w->scanned)
+			w->src_empty = true;
+		r = images_due(in, &s, &why);
+		if (r < 0)
+			work_end(in, r, &why);
+		else if (r == 0)
+			next_after_images(in, &s);
+	}
+}
+
+/* --- what begins it ---------------------------------------------------------------------------- */
+
+static void work_start(struct instance *in)
+{
+	struct work *w = &in->work;
+
+	if (w->active)
+		return;
+	w->active = true;
+	w->step = WORK_IDLE;
+	w->cancelled = w->probed = w->again = false;
+	instance_marks_clear(in);
+	work_next(in);
+}
+
+void work_config_closed(struct instance *in)
+{
+	struct work *w = &in->work;
+
+	if (!in->cfg.kernel || in->gone)
+		return;
+	w->fill = true;
+	if (!w->active)
+		w->mode = -1;
+	if (in->cfg.mode >= 0 && !in->machine.up && !w->launch) {
+		w->launch = true;
+		w->mode = in->cfg.mode;
+	}
+	work_start(in);
+}
+
+static void kill_builder(struct instance *in)
+{
+	if (!in->work.builder)
+		return;
+	deployer_command(in->work.builder, "kill");
+	deployer_kill_after(in->work.builder, KILL_BUILD_MS);
+}
+
+void work_config_changed(struct instance *in)
+{
+	struct work *w = &in->work;
+
+	if (!w->active || w->step == WORK_LAUNCH)
+		return;
+	w->again = true;
+	kill_builder(in);
+}
+
+static int deploy_mode(struct instance *in, const char *mode, int *out, struct why *why)
+{
+	int m = conf_word("deploy", mode, kernel_mode_names, why);
+
+	if (m < 0)
+		return m;
+	*out = m;
+	if (in->run->stopping || in->gone)
+		return why_fail(why, -ESHUTDOWN, "diverfs is ending");
+	if (in->machine.up)
+		return why_fail(why, -EBUSY, "%s is %s already; echo stop > ctl ends it", in->name, in->machine.state);
+	if (in->work.active && in->work.launch && in->work.mode != m)
+		return why_fail(why, -EBUSY, "%s is being launched in another mode", in->name);
+	if (!in->cfg.kernel)
+		return why_fail(why, -ENOENT,
+			"no kernel is chosen: echo 'kernel = NAME' > config (ls kernels/ shows what there is)");
+	return 0;
+}
+
+void work_deploy(struct instance *in, const char *mode, fuse_req_t req, size_t size)
+{
+	struct why why = { 0 };
+	int m = -1, err = deploy_mode(in, mode, &m, &why);
+
+	if (err) {
+		instance_error(in, err, why.text);
+		reply_err(req, err);
+		return;
+	}
+	instance_error_clear(in);
+	in->work.launch = true;
+	in->work.mode = m;
+	pending_add(in, PENDING_DEPLOY, 0, req, size);
+	if (pending_any(in, PENDING_DEPLOY))
+		work_start(in);
+	else if (!in->work.active) /* interrupted before it began */
+		in->work.launch = false;
+}
+
+void work_build(struct instance *in, fuse_req_t req, size_t size)
+{
+	if (in->run->stopping || in->gone) {
+		reply_err(req, -ESHUTDOWN);
+		return;
+	}
+	if (in->work.step != WORK_BUILD) /* one that is under way will do */
+		in->work.force = true;
+	if (!in->work.active)
+		in->work.mode = -1;
+	instance_error_clear(in);
+	pending_add(in, PENDING_BUILD, 0, req, size);
+	if (pending_any(in, PENDING_BUILD))
+		work_start(in);
+}
+
+void work_cancel(struct instance *in)
+{
+	struct work *w = &in->work;
+
+	if (!w->active)
+		return;
+	w->cancelled = true;
+	if (w->step == WORK_BUILD)
+		kill_builder(in);
+	else if (w->step == WORK_LAUNCH)
+		machine_stop(in, true);
+	else if (w->step == WORK_PROBE)
+		work_step_done(in, 0, NULL, NULL);
+}
+
+static void clean_run(struct work_job *j)
+{
+	static const char *const made[] = { "images", "images.new", "kernel", "kernel.new", "build" };
+
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]) && !j->err; i++)
+		j->err = io_remove_tree(j->dirfd, made[i]);
+}
+
+static void clean_done(struct instance *in, struct work_job *j)
+{
+	if (j->err)
+		instance_error(in, j->err, "clean: some files of the build could not be removed");
+	workspace_reset(in->images);
+}
+
+int work_clean(struct instance *in, struct why *why)
+{
+	struct work *w = &in->work;
+
+	if (instance_busy(in))
+		return why_fail(why, -EBUSY, "clean: %s is %s; stop it first", in->name, instance_state(in));
+	w->built[0] = w->sources_from[0] = '\0';
+	in->streams.build_log.epoch++;
+	in->streams.build_log.end = 0;
+	in->gen[RUN_BUILD_LOG]++;
+	in->result = in->cfg.kernel ? "configured" : "new";
+	instance_save(in);
+	work_job_submit(work_job_new(in), clean_run, clean_done);
+	instance_changed(in);
+	return 0;
+}
+
+void work_free(struct instance *in)
+{
+	timer_cancel(in->work.deadline);
+	in->work.deadline = NULL;
+}
