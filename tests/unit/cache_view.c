@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+/* cache_view.c: names, views, reading, damage, sharing, on a real loop and pool. */
+#include "cache_rig.h"
+
+static void publish_one(char *digest)
+{
+	make_kernel("k", "sort", 1);
+	publish_to("k", "layout", NULL, digest);
+}
+
+static void lists_names(void **state)
+{
+	(void)state;
+	struct rig r;
+	char digest[DIGEST_TEXT_LEN + 1];
+	publish_one(digest);
+	publish_to("k", "layout", "a/b/sort:2", NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_names(&r), 0);
+	assert_int_equal(names_count(r.names), 2);
+	assert_string_equal(names_at(r.names, 0)->name, "a/b/sort");
+	assert_string_equal(names_at(r.names, 0)->tag, "2");
+	assert_string_equal(names_at(r.names, 1)->name, "sort");
+	assert_string_equal(names_at(r.names, 1)->tag, "1.0");
+	assert_string_equal(names_at(r.names, 1)->digest, digest);
+	assert_string_equal(names_at(r.names, 1)->registry, at("layout"));
+	struct names *before = names_get(r.names);
+	usleep(1100000); /* it is looked at again after a second */
+	assert_int_equal(rig_names(&r), 0);
+	assert_ptr_equal(before, r.names);
+	publish_to("k", "layout", "zz:1", NULL);
+	usleep(1100000);
+	assert_int_equal(rig_names(&r), 0);
+	assert_ptr_not_equal(before, r.names);
+	assert_int_equal(names_count(r.names), 3);
+	names_put(before);
+	rig_close(&r);
+}
+
+static void shows_tree(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	struct entry e, hard;
+	char digest[DIGEST_TEXT_LEN + 1], line[DIGEST_TEXT_LEN + 2];
+	publish_one(digest);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	assert_string_equal(view_digest(v), digest);
+	assert_string_equal(view_name(v), "sort");
+	assert_string_equal(view_tag(v), "1.0");
+
+	static const char *const root[] = { "README.md", "digest", "images", "kernel.conf", "manifest", "src" };
+	assert_int_equal(view_entry(v, 0, &e), 0);
+	assert_int_equal(e.child_count, 6);
+	assert_int_equal(e.nlink, 4);
+	uint32_t first = e.first_child;
+	for (uint32_t i = 0; i < 6; i++) {
+		assert_int_equal(view_entry(v, first + i, &e), 0);
+		assert_string_equal(e.name, root[i]);
+		assert_int_equal(e.parent, 0);
+	}
+	assert_int_equal(view_entry(v, view_count(v), &e), -ENOENT);
+	assert_int_equal(view_path(v, "src/app/main.c/x", &e), -ENOTDIR);
+	assert_int_equal(view_path(v, "src/nothing", &e), -ENOENT);
+	assert_int_equal(view_path(v, "src/link", &e), 0);
+	assert_int_equal(e.type, ENTRY_LINK);
+	assert_string_equal(e.target, "app/main.c");
+	assert_int_equal(view_path(v, "src/run.sh", &e), 0);
+	assert_int_equal(e.mode, 0555);
+	assert_int_equal(view_path(v, "src/app/main.c", &e), 0);
+	assert_int_equal(view_path(v, "src/hard.c", &hard), 0);
+	assert_int_equal(e.index, hard.index);
+	assert_int_equal(e.nlink, 2);
+	assert_int_equal(e.mode, 0444);
+
+	snprintf(line, sizeof(line), "%s\n", digest);
+	assert_int_equal(rig_cat(&r, v, "digest"), 0);
+	assert_string_equal(r.data.data, line);
+	assert_int_equal(rig_cat(&r, v, "README.md"), 0);
+	assert_string_equal(r.data.data, "# sort 1\n");
+	assert_int_equal(rig_cat(&r, v, "kernel.conf"), 0);
+	assert_non_null(strstr(r.data.data, "memory = 16M\n"));
+	assert_int_equal(rig_cat(&r, v, "src/hard.c"), 0);
+	assert_string_equal(r.data.data, MAIN_C);
+	view_put(v);
+	rig_close(&r);
+}
+
+static void reads_bytes(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	char part[1000];
+	uint64_t here, total;
+	autofree char *image = noise(IMAGE_SIZE, 101), *big = noise(BIG_SIZE, 1);
+	publish_one(NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	uint32_t i = index_of(v, "images/kernel.elf");
+	view_cached(v, &here, &total);
+	assert_int_equal(here, 0);
+	assert_int_equal(view_read_now(v, i, 0, part, sizeof(part)), -EAGAIN);
+
+	/* a part in the middle fetches its chunk and no more */
+	assert_int_equal(rig_read(&r, v, i, 300000, 4096), 0);
+	assert_int_equal(r.data.len, 4096);
+	assert_memory_equal(r.data.data, image + 300000, 4096);
+	view_cached(v, &here, &total);
+	assert_in_range(here, 4096, 512 << 10);
+	assert_int_equal(view_read_now(v, i, 300000, part, sizeof(part)), sizeof(part));
+	assert_memory_equal(part, image + 300000, sizeof(part));
+
+	/* across chunks, to the end and beyond it */
+	assert_int_equal(rig_read(&r, v, i, 100000, IMAGE_SIZE), 0);
+	assert_int_equal(r.data.len, IMAGE_SIZE - 100000);
+	assert_memory_equal(r.data.data, image + 100000, IMAGE_SIZE - 100000);
+	assert_int_equal(view_read_now(v, i, IMAGE_SIZE - 10, part, sizeof(part)), 10);
+	assert_int_equal(view_read_now(v, i, IMAGE_SIZE, part, sizeof(part)), 0);
+	assert_int_equal(rig_read(&r, v, i, UINT64_MAX, 10), 0);
+	assert_int_equal(r.data.len, 0);
+
+	assert_int_equal(rig_cat(&r, v, "src/big.bin"), 0);
+	assert_int_equal(r.data.len, BIG_SIZE);
+	assert_memory_equal(r.data.data, big, BIG_SIZE);
+	assert_int_equal(rig_cat(&r, v, "src/empty"), 0);
+	assert_int_equal(r.data.len, 0);
+	assert_int_equal(rig_read(&r, v, index_of(v, "src"), 0, 10), -EISDIR);
+	view_put(v);
+
+	/* another process, as it were: what is here is read at once, after one look at each chunk */
+	struct rig other;
+	rig_open(&other, "cache", "layout");
+	assert_int_equal(rig_view(&other, "sort", "1.0", &v), 0);
+	i = index_of(v, "images/kernel.elf");
+	assert_int_equal(view_read_now(v, i, 300000, part, sizeof(part)), sizeof(part));
+	assert_memory_equal(part, image + 300000, sizeof(part));
+	view_put(v);
+	rig_close(&other);
+	rig_close(&r);
+}
+
+struct crowd {
+	struct rig *rig;
+	unsigned left;
+	const char *want;
+};
+
+static void on_crowd(void *arg, int err, const struct why *why, const void *data, size_t len)
+{
+	struct crowd *c = arg;
+	(void)why;
+	assert_int_equal(err, 0);
+	assert_int_equal(len, 200000);
+	assert_memory_equal(data, c->want, len);
+	if (--c->left == 0)
+		loop_stop(c->rig->loop);
+}
+
+static void many_readers_of_one_chunk(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	autofree char *image = noise(IMAGE_SIZE, 101);
+	publish_one(NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	struct crowd c = { &r, 500, image + 1000 };
+	for (unsigned n = 0; n < 500; n++)
+		view_read(v, index_of(v, "images/kernel.elf"), 1000, 200000, on_crowd, &c);
+	loop_run(r.loop);
+	assert_int_equal(c.left, 0);
+	view_put(v);
+	rig_close(&r);
+}
+
+static void flip(const char *path, off_t where)
+{
+	char c;
+	chmod(path, 0644);
+	int fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &c, 1, where), 1);
+	c ^= 1;
+	assert_int_equal(pwrite(fd, &c, 1, where), 1);
+	close(fd);
+}
+
+static void damaged_blob_is_an_error(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	char path[4096];
+	publish_one(NULL);
+	blob_of_size("layout", IMAGE_SIZE, path, sizeof(path));
+	flip(path, 500000);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	assert_int_equal(rig_cat(&r, v, "images/kernel.elf"), -EILSEQ);
+	assert_non_null(strstr(r.why.text, "images/kernel.elf"));
+	assert_non_null(strstr(r.why.text, "sha256:"));
+	assert_non_null(strstr(r.why.text, at("layout")));
+	assert_int_equal(rig_read(&r, v, index_of(v, "images/kernel.elf"), 0, 4096), 0); /* other chunks are good */
+	assert_int_equal(rig_export(&r, v, "images/kernel.elf", "out"), -EILSEQ);
+	assert_int_equal(access(at("out"), F_OK), -1);
+	flip(path, 500000); /* mended: the error is not remembered */
+	assert_int_equal(rig_cat(&r, v, "images/kernel.elf"), 0);
+	view_put(v);
+	rig_close(&r);
+}
+
+static void packs_named(char *pack, size_t room, off_t size)
+{
+	autofree char *cmd = xasprintf("find %s/packs -type f -size %lldc", at("cache"), (long long)size);
+	FILE *f = popen(cmd, "r");
+	assert_non_null(fgets(pack, (int)room, f));
+	pack[strcspn(pack, "\n")] = 0;
+	pclose(f);
+}
+
+static void damaged_pack_is_fetched_again(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	char pack[4096], c;
+	autofree char *image = noise(IMAGE_SIZE, 101);
+	publish_one(NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	assert_int_equal(rig_export(&r, v, "images/kernel.elf", "linked"), 0); /* seals the pack */
+	view_put(v);
+	rig_close(&r);
+	packs_named(pack, sizeof(pack), IMAGE_SIZE);
+	flip(pack, 400000);
+	chmod(pack, 0444);
+
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	uint32_t i = index_of(v, "images/kernel.elf");
+	assert_int_equal(view_read_now(v, i, 400000, &c, 1), -EAGAIN);
+	assert_int_equal(rig_cat(&r, v, "images/kernel.elf"), 0);
+	assert_memory_equal(r.data.data, image, IMAGE_SIZE);
+	assert_int_equal(rig_export(&r, v, "images/kernel.elf", "again"), 0);
+	holds("again", image, IMAGE_SIZE);
+	view_put(v);
+	rig_close(&r);
+}
+
+static void damaged_tree_is_made_again(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	char digest[DIGEST_TEXT_LEN + 1];
+	publish_one(digest);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	view_put(v);
+	rig_close(&r);
+	autofree char *tree = xasprintf("cache/trees/%s-v1", digest + 7);
+	flip(at(tree), 200);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	assert_int_equal(rig_cat(&r, v, "src/hard.c"), 0);
+	view_put(v);
+	rig_close(&r);
+}
+
+static void exports_files(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	struct stat st, again;
+	autofree char *image = noise(IMAGE_SIZE, 101), *big = noise(BIG_SIZE, 1);
+	publish_one(NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	assert_int_equal(rig_export(&r, v, "images/kernel.elf", "one"), 0);
+	assert_int_equal(rig_export(&r, v, "images/kernel.elf", "two"), 0);
+	assert_int_equal(rig_export(&r, v, "images/kernel.elf", "two"), -EEXIST);
+	assert_int_equal(rig_export(&r, v, "src/big.bin", "big"), 0);
+	assert_int_equal(rig_export(&r, v, "src/empty", "empty"), 0);
+	assert_int_equal(rig_export(&r, v, "digest", "digest"), 0);
+	view_export(v, 0, tmp_dir, "dir", rig_on_done, &r);
+	assert_int_equal(rig_wait(&r), -EISDIR);
+	holds("one", image, IMAGE_SIZE);
+	holds("big", big, BIG_SIZE);
+	holds("empty", "", 0);
+	assert_int_equal(stat(at("one"), &st), 0);
+	assert_int_equal(stat(at("two"), &again), 0);
+	assert_int_equal(st.st_ino, again.st_ino); /* links */
+	assert_int_equal(st.st_mode & 07777, 0444);
+	assert_int_equal(stat(at("big"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0444);
+	view_put(v);
+	rig_close(&r);
+}
+
+static void checks_out(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	struct stat st;
+	char target[64];
+	autofree char *big = noise(BIG_SIZE, 1);
+	publish_one(NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	assert_int_equal(rig_checkout(&r, v, "src", "work"), 0);
+	holds("work/app/main.c", MAIN_C, strlen(MAIN_C));
+	holds("work/hard.c", MAIN_C, strlen(MAIN_C));
+	holds("work/big.bin", big, BIG_SIZE);
+	holds("work/empty", "", 0);
+	assert_int_equal(lstat(at("work/run.sh"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_int_equal(lstat(at("work/app/main.c"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0644);
+	assert_int_equal(st.st_mtim.tv_sec, 0);
+	ssize_t n = readlink(at("work/link"), target, sizeof(target));
+	assert_int_equal(n, 10);
+	assert_int_equal(rig_checkout(&r, v, "src", "work"), -EEXIST);
+	holds("work/empty", "", 0); /* what was there is untouched */
+	assert_int_equal(rig_checkout(&r, v, "src/empty", "other"), -ENOTDIR);
+	view_put(v);
+	rig_close(&r);
+}
+
+static void a_moved_tag_is_a_new_view(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *old, *new, *same, *by_digest;
+	publish_one(NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &old), 0);
+	assert_int_equal(rig_view(&r, "sort", "1.0", &same), 0);
+	assert_string_equal(view_digest(old), view_digest(same));
+	make_kernel("k", "sort", 2);
+	publish_to("k", "layout", NULL, NULL);
+	assert_int_equal(rig_view(&r, "sort", "1.0", &new), 0);
+	assert_string_not_equal(view_digest(old), view_digest(new));
+	assert_int_equal(rig_cat(&r, old, "README.md"), 0);
+	assert_string_equal(r.data.data, "# sort 1\n");
+	assert_int_equal(rig_cat(&r, new, "README.md"), 0);
+	assert_string_equal(r.data.data, "# sort 2\n");
+	assert_int_equal(rig_cat(&r, old, "src/big.bin"), 0); /* its blob is still in the layout */
+	assert_int_equal(rig_view(&r, "sort", view_digest(old), &by_digest), 0);
+	assert_string_equal(view_digest(by_digest), view_digest(old));
+	view_put(by_digest);
+	view_put(old);
+	view_put(new);
+	view_put(same);
+	rig_close(&r);
+}
+
+static void what_is_not_there(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	publish_one(NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "none", "1.0", &v), -ENOENT);
+	assert_int_equal(rig_view(&r, "sort", "9", &v), -ENOENT);
+	assert_non_null(strstr(r.why.text, "1.0")); /* says what there is */
+	assert_int_equal(rig_view(&r, "sort",
+				 "sha256:0000000000000000000000000000000000000000000000000000000000000000", &v),
+		-ENOENT);
+	assert_null(v);
+	rig_close(&r);
+}
+
+static void a_registry_that_is_away_is_not_empty(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	struct buf status = { 0 };
+	publish_one(NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_names(&r), 0);
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	assert_int_equal(rig_cat(&r, v, "src/app/main.c"), 0);
+	view_put(v);
+	rig_close(&r);
+	assert_int_equal(rename(at("layout"), at("away")), 0);
+
+	/* what was seen is remembered: names, the tree, what was read */
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_names(&r), 0);
+	assert_int_equal(names_count(r.names), 1);
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	assert_int_equal(rig_cat(&r, v, "src/app/main.c"), 0);
+	assert_int_equal(rig_cat(&r, v, "images/kernel.elf"), -EHOSTUNREACH);
+	cache_status(r.cache, &status);
+	assert_non_null(strstr(status.data, "unreachable"));
+	buf_free(&status);
+	view_put(v);
+	rig_close(&r);
+
+	/* nothing was seen: an error, and no other registry is taken instead */
+	rig_open(&r, "empty-cache", "layout");
+	struct why why = { 0 };
+	assert_int_equal(rig_names(&r), -EHOSTUNREACH);
+	assert_int_equal(cache_add_registry(r.cache, at("away"), &why), 0);
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), -EHOSTUNREACH);
+	rig_close(&r);
+}
+
+static void the_first_registry_has_the_name(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	struct why why = { 0 };
+	publish_one(NULL);
+	make_kernel("k2", "sort", 2);
+	publish_to("k2", "second", NULL, NULL);
+	publish_to("k2", "second", "sort:2.0", NULL);
+	publish_to("k2", "second", "only:2.0", NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(cache_add_registry(r.cache, at("second"), &why), 0);
+	assert_int_equal(rig_names(&r), 0);
+	assert_int_equal(names_count(r.names), 2); /* only:2.0, sort:1.0 */
+	assert_int_equal(rig_view(&r, "sort", "2.0", &v), -ENOENT);
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	assert_int_equal(rig_cat(&r, v, "README.md"), 0);
+	assert_string_equal(r.data.data, "# sort 1\n");
+	view_put(v);
+	assert_int_equal(cache_add_registry(r.cache, "https://registry.example/", &why), -EPROTONOSUPPORT);
+	assert_int_equal(cache_add_registry(r.cache, at("k/kernel.conf"), &why), -ENOTDIR);
+	rig_close(&r);
+}
+
+static void closes_with_work_under_way(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	publish_one(NULL);
+	rig_open(&r, "cache", "layout");
+	r.waiting = true; /* the answer comes while the pool ends */
+	cache_view(r.cache, "sort", "1.0", rig_on_view, &r);
+	cache_close(r.cache);
+	pool_free(r.pool);
+	assert_false(r.waiting);
+	v = r.view;
+	if (v)
+		view_put(v);
+	else
+		assert_int_equal(r.err, -ECANCELED);
+	loop_free(r.loop);
+}
+
+static void survives_a_damaged_catalog(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	publish_one(NULL);
+	put_noise("cache/catalog.sqlite", 5000, 3);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	view_put(v);
+	rig_close(&r);
+}
+
+RUN("cache_view", tmp_test(lists_names), tmp_test(shows_tree), tmp_test(reads_bytes), tmp_test(many_readers_of_one_chunk),
+	tmp_test(damaged_blob_is_an_error), tmp_test(damaged_pack_is_fetched_again), tmp_test(damaged_tree_is_made_again),
+	tmp_test(exports_files), tmp_test(checks_out), tmp_test(a_moved_tag_is_a_new_view), tmp_test(what_is_not_there),
+	tmp_test(a_registry_that_is_away_is_not_empty), tmp_test(the_first_registry_has_the_name),
+	tmp_test(closes_with_work_under_way), tmp_test(survives_a_damaged_catalog))
