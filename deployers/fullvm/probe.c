@@ -28,6 +28,7 @@
 struct trial {
 	struct loop *loop;
 	struct chan *chan;
+	struct timer *limit;
 	const char *dir;
 	bool works;
 	char state[16], how[16], status[8], error[WHY_MAX];
@@ -123,6 +124,8 @@ static void on_closed(void *arg, int err)
 	struct trial *t = arg;
 
 	(void)err;
+	if (*t->how) /* it has told all */
+		return;
 	snprintf(t->error, sizeof(t->error), "its deployer ended without a word");
 	loop_stop(t->loop);
 }
@@ -131,6 +134,7 @@ static void on_time(void *arg)
 {
 	struct trial *t = arg;
 
+	t->limit = NULL;
 	snprintf(t->error, sizeof(t->error), "QEMU hangs and had to be killed");
 	loop_stop(t->loop);
 }
@@ -170,9 +174,9 @@ static void talk(struct trial *t, int fd)
 	chan_send(t->chan, FRAME_HELLO, 0, 0, &h, sizeof(h));
 	chan_send(t->chan, FRAME_END, DEPLOY_STDIN, 0, NULL, 0);
 	chan_send(t->chan, FRAME_BYE, 0, 0, NULL, 0);
-	struct timer *limit = loop_after(t->loop, BOOT_LIMIT_MS, on_time, t);
+	t->limit = loop_after(t->loop, BOOT_LIMIT_MS, on_time, t);
 	loop_run(t->loop);
-	timer_cancel(limit);
+	timer_cancel(t->limit);
 	chan_free(t->chan);
 	loop_free(t->loop);
 }

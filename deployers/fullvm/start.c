@@ -10,10 +10,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The sockets: ours in (here), QEMU's in (there). */
@@ -134,6 +137,26 @@ static void close_side(const struct wires *w, int side)
 			close(pairs[i][side]);
 }
 
+/* In the child, as root: QEMU will be nobody, and /dev/kvm may be root's alone. So it gets a node of its own,
+ * seen by no other process. */
+static int own_kvm(void *arg)
+{
+	static const char place[] = "/mnt", node[] = "/mnt/kvm";
+	struct stat st;
+	uid_t uid;
+	gid_t gid;
+
+	(void)arg;
+	if (!child_drops(&uid, &gid) || stat("/dev/kvm", &st) < 0)
+		return 0;
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NOEXEC, "size=64k,mode=755") < 0 ||
+		mknod(node, S_IFCHR | 0600, st.st_rdev) < 0 || chown(node, uid, gid) < 0 ||
+		mount(node, "/dev/kvm", NULL, MS_BIND, NULL) < 0 || umount2(place, MNT_DETACH) < 0)
+		return -errno;
+	return 0;
+}
+
 static pid_t run_qemu(struct vm *vm, const struct wires *w, struct why *why)
 {
 	struct vm_fds fds = { w->qmp[1], w->serial[1], w->in[1], w->out[1], w->control[1] };
@@ -159,7 +182,8 @@ static pid_t run_qemu(struct vm *vm, const struct wires *w, struct why *why)
 		.keep_count = n,
 		.limits = limits,
 		.limit_count = 1,
-		.drop = vm->plan.accel == ACCEL_TCG || child_keeps_kvm(),
+		.drop = true,
+		.prepare = vm->plan.accel == ACCEL_KVM && !child_keeps_kvm() ? own_kvm : NULL,
 	};
 	pid_t pid = child_spawn(&c, why);
 	arguments_free(&a);

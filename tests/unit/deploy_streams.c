@@ -46,6 +46,11 @@ static void on_closed(void *arg, int err)
 	loop_stop(((struct heard *)arg)->loop);
 }
 
+static void on_time(void *arg)
+{
+	loop_stop(arg);
+}
+
 /* What a daemon that listens from (s->sent) on is sent. */
 static struct heard listen_to(struct loop *l, struct stream_out *s)
 {
@@ -57,9 +62,8 @@ static struct heard listen_to(struct loop *l, struct stream_out *s)
 	struct chan *theirs = chan_new(l, pair[1], on_frame, on_closed, &h);
 	stream_out_send(s, theirs);
 	/* The rest of what is queued goes when the loop runs; then the end of the channel stops it. */
-	struct timer *t = loop_after(l, 100, (timer_fn *)loop_stop, l);
+	loop_after(l, 100, on_time, l);
 	loop_run(l);
-	timer_cancel(t);
 	chan_free(ours);
 	chan_free(theirs);
 	return h;
