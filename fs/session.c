@@ -36,6 +36,7 @@ struct forget { /* an entry if (name), else an inode */
 struct session {
 	struct fuse_buf buf;  /* loop only: the request that is read */
 	struct watch *watch;  /* loop only */
+	bool was_mounted;     /* set once */
 	bool mounted;         /* loop only: seen in the tree of names */
 	pthread_t thread;
 	bool have_thread;     /* loop only */
@@ -180,7 +181,7 @@ static int mount_session(struct fs *fs, struct why *why)
 {
 	if (fuse_session_mount(fs->session, fs->opt.mountpoint))
 		return why_fail(why, -EPERM, "%s: cannot mount (the lines above say why)", fs->opt.mountpoint);
-	fs->mount->mounted = true;
+	fs->mount->mounted = fs->mount->was_mounted = true;
 	if (mount_at(fs->opt.mountpoint, &fs->own_dev, NULL) <= 0)
 		return why_fail(why, -EIO, "%s: the mount is not in /proc/self/mountinfo", fs->opt.mountpoint);
 	io_set_nonblock(fuse_session_fd(fs->session), true);
@@ -255,6 +256,20 @@ static bool end_thread(struct session *s)
 	return !pthread_timedjoin_np(s->thread, NULL, &until);
 }
 
+/* Closes the connection for a mount that is no longer at its path. fuse_session_unmount alone, while somebody has files
+ * open, would take away what is mounted there now; it leaves that alone if it finds the connection broken, as a pipe
+ * without a reader is. */
+static void sever(struct fuse_session *session)
+{
+	int p[2];
+	if (pipe2(p, O_CLOEXEC))
+		return;
+	close(p[0]);
+	dup2(p[1], fuse_session_fd(session));
+	close(p[1]);
+	fuse_session_unmount(session);
+}
+
 void ops_free(struct fs *fs)
 {
 	struct session *s = fs->mount;
@@ -266,8 +281,10 @@ void ops_free(struct fs *fs)
 		log_warn("%s: the kernel holds a request back; left to it", fs->opt.mountpoint);
 		return;
 	}
-	if (fs->session && s->mounted)
+	if (s->mounted)
 		fuse_session_unmount(fs->session);
+	else if (s->was_mounted)
+		sever(fs->session);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	while (s->first) {
