@@ -38,18 +38,18 @@ struct run;
 struct workspaces;
 struct fuse_session;
 
-struct fs_options { /* set once in main, strings live for ever */
-	char *mountpoint;      /* absolute */
-	char **registries;     /* NULL-terminated, absolute paths, in order */
+struct fs_options {	   /* set once in main, strings live for ever */
+	char *mountpoint;  /* absolute */
+	char **registries; /* NULL-terminated, absolute paths, in order */
 	char *cache_dir;
-	char *state_dir;       /* of this mount point */
-	char *libexec_dir;     /* diverfs-run, diverfs-fullvm, diverfs-build, probe.elf */
-	char *qemu, *bwrap;    /* programs; may be set to test what happens without */
-	uint64_t memory_max;   /* bytes that all running instances may have together */
+	char *state_dir;     /* of this mount point */
+	char *libexec_dir;   /* diverfs-run, diverfs-fullvm, diverfs-build, probe.elf */
+	char *qemu, *bwrap;  /* programs; may be set to test what happens without */
+	uint64_t memory_max; /* bytes that all running instances may have together */
 	uint32_t instances_max;
-	bool keep;             /* a clean unmount leaves running instances running */
+	bool keep; /* a clean unmount leaves running instances running */
 	bool allow_other;
-	bool foreground;       /* the log goes to stderr */
+	bool foreground; /* the log goes to stderr */
 	bool debug;
 };
 
@@ -58,21 +58,21 @@ struct fs {
 	uid_t uid; /* the mount's owner: every node belongs to him */
 	gid_t gid;
 	int64_t mounted_at; /* seconds since 1970: times of virtual files */
-	int state_fd;       /* state_dir of this mount point, locked */
-	dev_t own_dev;      /* st_dev of the mount: paths on it are refused (PITFALLS 11) */
+	int state_fd;	    /* state_dir of this mount point, locked */
+	dev_t own_dev;	    /* st_dev of the mount: paths on it are refused (PITFALLS 11) */
 	struct loop *loop;
 	struct pool *pool;
 	struct cache *cache;
 	struct fuse_session *session;
-	struct session *mount;         /* session.c */
-	bool stopping;                 /* fs_shutdown was called: nothing new begins */
+	struct session *mount;	       /* session.c */
+	bool stopping;		       /* fs_shutdown was called: nothing new begins */
 	struct kernels *kernels;       /* kernels.c */
-	struct run *run;               /* instance.c */
+	struct run *run;	       /* instance.c */
 	struct workspaces *workspaces; /* workspace.c */
 };
 
-/* Ends the daemon: takes the mount away (who has files open there is still answered), stops instances, leaves the
- * loop. More calls than one are fine. */
+/* Ends the daemon: takes the mount away (who has files open there is still answered), stops instances, leaves
+ * the loop. More calls than one are fine. */
 void fs_shutdown(struct fs *fs);
 
 /* Each room's beginning and end, called by main in this order (and in reverse). */
@@ -86,7 +86,7 @@ void run_stop(struct fs *fs, void (*done)(void *arg), void *arg);
 void run_free(struct fs *fs);
 
 /* What root.c's files show of other rooms. */
-void run_modes(struct fs *fs, struct buf *out);  /* `modes`: a line a mode */
+void run_modes(struct fs *fs, struct buf *out);	 /* `modes`: a line a mode */
 void run_status(struct fs *fs, struct buf *out); /* `status`: instances, memory used and free */
 
 #endif

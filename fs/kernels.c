@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernels.c: kernels/, as far as it is names: nested directories for the slashes of a repository's name, and its
- * tags. What they show is one snapshot of cache_names; a new snapshot rebuilds the lists.
+ * kernels.c: kernels/, as far as it is names: nested directories for the slashes of a repository's name, and
+ * its tags. What they show is one snapshot of cache_names; a new snapshot rebuilds the lists.
  *
- * A tag and a repository may claim one path: k:art and k/art:1. The tag has kernels/k/art then, the repository is
- * kernels/k%2Fart/1. '%' is in no name, so that the path gives the repository's name back.
+ * A tag and a repository may claim one path: k:art and k/art:1. The tag has kernels/k/art then, the
+ * repository is kernels/k%2Fart/1. '%' is in no name, so that the path gives the repository's name back.
  */
 #include "fs/kernels.h"
 #include "cache/base/io.h"
@@ -22,7 +22,7 @@
 struct child {
 	const char *name;
 	const struct name *tag; /* of the snapshot; NULL: a directory, */
-	uint32_t dir;           /* this one */
+	uint32_t dir;		/* this one */
 };
 
 /* What a directory shows; whoever has it open keeps it as it was. */
@@ -182,7 +182,9 @@ static void settle(struct kernels *k, struct dir *d, struct names *names, int64_
 		d->changed = now;
 	if (d->round == k->round) {
 		l = xmalloc(sizeof *l);
-		*l = (struct list){ .refs = 1, .snapshot = names_get(names), .count = d->found_count, .child = d->found };
+		*l = (struct list){
+			.refs = 1, .snapshot = names_get(names), .count = d->found_count, .child = d->found
+		};
 	}
 	list_put(d->list);
 	d->list = l;
@@ -302,7 +304,8 @@ static void dir_attr(struct fs *fs, uint32_t id, struct attr *a)
 
 static bool is_digest(const char *s)
 {
-	return strlen(s) == DIGEST_TEXT_LEN && !strncmp(s, "sha256:", 7) && strspn(s + 7, "0123456789abcdef") == 64;
+	return strlen(s) == DIGEST_TEXT_LEN && !strncmp(s, "sha256:", 7) &&
+	       strspn(s + 7, "0123456789abcdef") == 64;
 }
 
 /* The repository that a path shows. */
@@ -321,8 +324,8 @@ static char *repository_of(const char *path)
 static const struct child *find_child(const struct dir *d, const char *name)
 {
 	struct child key = { .name = name };
-	return d->list && d->list->count ?
-		       bsearch(&key, d->list->child, d->list->count, sizeof key, by_name) : NULL;
+	return d->list && d->list->count ? bsearch(&key, d->list->child, d->list->count, sizeof key, by_name)
+					 : NULL;
 }
 
 static bool has_tags(const struct dir *d)
@@ -397,7 +400,8 @@ static void child_attr(struct fs *fs, const struct child *c, struct attr *a)
 {
 	*a = (struct attr){ .node = { NODE_NAMES, 0, c->dir }, .mode = S_IFDIR };
 	if (c->tag && !views_node(fs, c->tag->name, c->tag->tag, c->tag->digest, &a->node))
-		a->node = (struct node){ NODE_NAMES, NODE_A_MAX, 1 }; /* a number must be there; none is known yet */
+		a->node = (struct node){ NODE_NAMES, NODE_A_MAX,
+			1 }; /* a number must be there; none is known yet */
 }
 
 static void names_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t off, struct listing *l,

@@ -2,11 +2,13 @@
 /*
  * main.c: from the command line to the loop, and back.
  *
- * Without -f a child does all of it and becomes the daemon; the parent waits for its word: it returns 0 once the mount
- * answers and the instances of an earlier daemon were found again, and 1 when the child has said what is wrong.
+ * Without -f a child does all of it and becomes the daemon; the parent waits for its word: it returns 0 once
+ * the mount answers and the instances of an earlier daemon were found again, and 1 when the child has said
+ * what is wrong.
  *
- * The order of the end: the mount goes out of the tree of names, so that nobody new comes and a new daemon may mount
- * (it will wait for our lock); what runs is stopped, with its files still served; then the connection is closed.
+ * The order of the end: the mount goes out of the tree of names, so that nobody new comes and a new daemon
+ * may mount (it will wait for our lock); what runs is stopped, with its files still served; then the
+ * connection is closed.
  */
 #include "cache/base/io.h"
 #include "fs/ops.h"

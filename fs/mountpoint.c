@@ -2,9 +2,9 @@
 /*
  * mountpoint.c: where it is mounted, and the state directory that belongs to that place.
  *
- * A daemon that was killed leaves a mount behind on which every access fails (ENOTCONN): it is taken away before the
- * new one is made. A daemon that is ending leaves no mount but its kernels for a few seconds: the new one waits for the
- * lock on the state.
+ * A daemon that was killed leaves a mount behind on which every access fails (ENOTCONN): it is taken away
+ * before the new one is made. A daemon that is ending leaves no mount but its kernels for a few seconds: the
+ * new one waits for the lock on the state.
  */
 #include "cache/base/io.h"
 #include "fs/start.h"
@@ -20,8 +20,8 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -98,8 +98,8 @@ int mount_detach(const char *path)
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EBUSY;
 }
 
-/* Asks the daemon of a mount. Not with stat: the kernel may know that answer and keep the death to itself. A daemon
- * that does not answer could be waited for for ever, so a child asks. 0 or -errno; -ETIMEDOUT. */
+/* Asks the daemon of a mount. Not with stat: the kernel may know that answer and keep the death to itself. A
+ * daemon that does not answer could be waited for for ever, so a child asks. 0 or -errno; -ETIMEDOUT. */
 static int ask_daemon(const char *path)
 {
 	pid_t pid = fork();
@@ -132,17 +132,20 @@ static int take_corpses_away(const char *path, struct why *why)
 			return 0;
 		int err = ask_daemon(path);
 		if (!err)
-			return why_fail(why, -EBUSY, "%s: a diverfs is mounted here already; to end it: fusermount3 -u %s",
-				path, path);
+			return why_fail(why, -EBUSY,
+				"%s: a diverfs is mounted here already; to end it: fusermount3 -u %s", path,
+				path);
 		if (err == -ETIMEDOUT)
 			return why_fail(why, -EBUSY,
-				"%s: a diverfs is mounted here and does not answer; to take it away: fusermount3 -uz %s",
+				"%s: a diverfs is mounted here and does not answer; to take it away: "
+				"fusermount3 -uz %s",
 				path, path);
 		if (err != -ENOTCONN && err != -ECONNABORTED)
 			return why_fail_errno(why, err, "%s", path);
 		if (mount_detach(path))
 			return why_fail(why, -EBUSY,
-				"%s: a dead mount is here and cannot be taken away; as its owner or root: fusermount3 -uz %s",
+				"%s: a dead mount is here and cannot be taken away; as its owner or root: "
+				"fusermount3 -uz %s",
 				path, path);
 		log_info("%s: the mount of a daemon that was killed was taken away", path);
 	}
@@ -153,10 +156,12 @@ static int fuse_usable(struct why *why)
 {
 	if (access("/dev/fuse", F_OK))
 		return why_fail_errno(why, -errno,
-			"/dev/fuse is missing; as root: modprobe fuse; in a container: start it with --device /dev/fuse "
+			"/dev/fuse is missing; as root: modprobe fuse; in a container: start it with "
+			"--device /dev/fuse "
 			"--cap-add SYS_ADMIN");
 	if (access("/dev/fuse", R_OK | W_OK))
-		return why_fail_errno(why, -errno, "/dev/fuse may not be used by this user; as root: chmod 666 /dev/fuse");
+		return why_fail_errno(
+			why, -errno, "/dev/fuse may not be used by this user; as root: chmod 666 /dev/fuse");
 	if (!geteuid())
 		return 0;
 	const char *path = getenv("PATH");
@@ -166,7 +171,8 @@ static int fuse_usable(struct why *why)
 		if (!access(program, X_OK))
 			return 0;
 	}
-	return why_fail(why, -ENOENT, "fusermount3 is missing, without which only root can mount; install fuse3");
+	return why_fail(
+		why, -ENOENT, "fusermount3 is missing, without which only root can mount; install fuse3");
 }
 
 /* (path) is not below (top), nor the same. */
@@ -181,11 +187,14 @@ static int own_paths_outside(const struct fs_options *o, struct why *why)
 	const char *paths[] = { o->cache_dir, o->state_dir, o->libexec_dir };
 	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
 		if (!outside(paths[i], o->mountpoint))
-			return why_fail(why, -EINVAL, "%s: would be hidden by the mount on %s: choose another place (-o cache=, -o state=)",
+			return why_fail(why, -EINVAL,
+				"%s: would be hidden by the mount on %s: choose another place (-o cache=, -o "
+				"state=)",
 				paths[i], o->mountpoint);
 	for (char **r = o->registries; *r; r++)
 		if (!outside(*r, o->mountpoint))
-			return why_fail(why, -EINVAL, "%s: the registry would be hidden by the mount on %s: mount elsewhere", *r,
+			return why_fail(why, -EINVAL,
+				"%s: the registry would be hidden by the mount on %s: mount elsewhere", *r,
 				o->mountpoint);
 	return 0;
 }
@@ -202,12 +211,13 @@ int mountpoint_ready(const struct fs_options *o, struct why *why)
 		return err;
 	if (stat(o->mountpoint, &st)) {
 		if (errno == ENOENT)
-			return why_fail(why, -ENOENT, "%s: no such directory; make it first: mkdir -p %s", o->mountpoint,
-				o->mountpoint);
+			return why_fail(why, -ENOENT, "%s: no such directory; make it first: mkdir -p %s",
+				o->mountpoint, o->mountpoint);
 		return why_fail_errno(why, -errno, "%s", o->mountpoint);
 	}
 	if (!S_ISDIR(st.st_mode))
-		return why_fail(why, -ENOTDIR, "%s: is not a directory; a mount needs one: mkdir it elsewhere", o->mountpoint);
+		return why_fail(why, -ENOTDIR,
+			"%s: is not a directory; a mount needs one: mkdir it elsewhere", o->mountpoint);
 	return 0;
 }
 
@@ -260,15 +270,17 @@ static int take_lock(int dir, const char *mountpoint, struct why *why)
 	for (unsigned waited = 0; flock(fd, LOCK_EX | LOCK_NB); waited += LOCK_STEP_MS) {
 		long pid = locked_by(fd);
 		if (!waited)
-			log_info("%s: waiting for the daemon that is still stopping its kernels (pid %ld)", mountpoint, pid);
+			log_info("%s: waiting for the daemon that is still stopping its kernels (pid %ld)",
+				mountpoint, pid);
 		bool end = told_to_end(LOCK_STEP_MS);
 		if (!end && waited < LOCK_WAIT_MS)
 			continue;
 		close(fd);
-		return end ? why_fail(why, -EINTR, "interrupted") :
-			     why_fail(why, -EBUSY,
-				     "the daemon with pid %ld still has it after %d s; end it (kill %ld) and mount again", pid,
-				     LOCK_WAIT_MS / 1000, pid);
+		return end ? why_fail(why, -EINTR, "interrupted")
+			   : why_fail(why, -EBUSY,
+				     "the daemon with pid %ld still has it after %d s; end it (kill %ld) and "
+				     "mount again",
+				     pid, LOCK_WAIT_MS / 1000, pid);
 	}
 	autofree char *text = xasprintf("%ld\n", (long)getpid());
 	int err = ftruncate(fd, 0) ? -errno : io_pwrite_full(fd, text, strlen(text), 0);
@@ -286,7 +298,8 @@ int state_open(struct fs_options *o, int *out, struct why *why)
 	free(o->state_dir);
 	o->state_dir = path;
 	if (err)
-		return why_fail_errno(why, err, "%s: cannot make the state directory (-o state=DIR chooses another)", path);
+		return why_fail_errno(
+			why, err, "%s: cannot make the state directory (-o state=DIR chooses another)", path);
 	autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return why_fail_errno(why, -errno, "%s", path);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ops.c: libfuse's operation table, and the replies. A request is decoded, the class of its node is called, and what
- * the class says goes back to the kernel, exactly once. Nothing else in fs/ replies.
+ * ops.c: libfuse's operation table, and the replies. A request is decoded, the class of its node is called,
+ * and what the class says goes back to the kernel, exactly once. Nothing else in fs/ replies.
  *
- * What is missing in the table is missing on purpose: the kernel remembers ENOSYS and never asks again. getxattr, as any
- * other answer costs two round trips a file in `ls -l` (PITFALLS 9); access, as default_permissions does it; lseek,
- * copy_file_range, locks, as the kernel does those well by itself.
+ * What is missing in the table is missing on purpose: the kernel remembers ENOSYS and never asks again.
+ * getxattr, as any other answer costs two round trips a file in `ls -l` (PITFALLS 9); access, as
+ * default_permissions does it; lseek, copy_file_range, locks, as the kernel does those well by itself.
  */
 #include "fs/ops.h"
 
@@ -276,7 +276,8 @@ uid_t req_uid(fuse_req_t req)
 
 void req_on_interrupt(fuse_req_t req, void (*fn)(fuse_req_t req, void *arg), void *arg)
 {
-	/* libfuse would call (fn) under a lock inside (req), which is freed if (fn) answers: so not through it. */
+	/* libfuse would call (fn) under a lock inside (req), which is freed if (fn) answers: so not through
+	 * it. */
 	if (fuse_req_interrupted(req))
 		fn(req, arg);
 	else
@@ -308,11 +309,14 @@ static void do_init(void *arg, struct fuse_conn_info *conn)
 {
 	(void)arg;
 	/* splice was slower, and takes pages away from the cache below (PERF.md D); ASYNC_READ lets parked
-	 * reads block their neighbours (PITFALLS 1); control files treat O_TRUNC as a no-op, so open must see it */
-	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_SPLICE_READ | FUSE_CAP_ASYNC_READ |
-				  FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_WRITEBACK_CACHE);
-	conn->want |= conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
-					      FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS);
+	 * reads block their neighbours (PITFALLS 1); control files treat O_TRUNC as a no-op, so open must see
+	 * it */
+	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_SPLICE_READ |
+				  FUSE_CAP_ASYNC_READ | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
+				  FUSE_CAP_WRITEBACK_CACHE);
+	conn->want |=
+		conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
+					FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS);
 	conn->max_background = 64;
 	conn->congestion_threshold = 48;
 }
@@ -397,8 +401,8 @@ static void do_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 		reply_err(req, -EISDIR);
 }
 
-static void do_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
-	struct fuse_file_info *fi)
+static void do_write(
+	fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct at p = at(req, ino);
 	if (off < 0)
@@ -462,7 +466,9 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct 
 {
 	static char room[LISTING_MAX]; /* the loop's; listing_keep copies */
 	struct at p = at(req, ino);
-	struct listing l = { .req = req, .plus = plus, .size = size < sizeof room ? size : sizeof room, .data = room };
+	struct listing l = {
+		.req = req, .plus = plus, .size = size < sizeof room ? size : sizeof room, .data = room
+	};
 	if (off < 0)
 		reply_err(req, -EINVAL);
 	else if (p.c->readdir)
@@ -524,8 +530,8 @@ static void do_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 		reply_err(req, refusal(p.n));
 }
 
-static void do_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
-	unsigned flags)
+static void do_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+	const char *newname, unsigned flags)
 {
 	struct at p = at(req, parent);
 	struct node to = node_of(newparent);
@@ -539,7 +545,8 @@ static void do_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 		reply_err(req, refusal(p.n));
 }
 
-static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+static void do_create(
+	fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
 	struct at p = at(req, parent);
 	if (name_too_long(req, name))

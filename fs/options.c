@@ -4,8 +4,9 @@
  *
  *     diverfs [options] [registry...] mountpoint
  *
- * mount(8) calls it by way of mount.fuse3, with the registry as the source and what stands in fstab as -o: what is
- * meant for mount(8) is dropped, what libfuse and the kernel understand is passed on, the rest is refused.
+ * mount(8) calls it by way of mount.fuse3, with the registry as the source and what stands in fstab as -o:
+ * what is meant for mount(8) is dropped, what libfuse and the kernel understand is passed on, the rest is
+ * refused.
  *
  * Exit status, as mount(8) and fusermount3 have it: 0 mounted; 1 not, for whatever reason, also wrong usage.
  */
@@ -24,8 +25,8 @@
 #include <unistd.h>
 
 #define INSTANCES_DEFAULT 64
-#define INSTANCES_MAX     4096
-#define MEMORY_MIN        (16u << 20)
+#define INSTANCES_MAX	  4096
+#define MEMORY_MIN	  (16u << 20)
 
 struct raw { /* as written */
 	char *cache, *state, *memory, *instances, *qemu, *bwrap, *fsname;
@@ -35,8 +36,14 @@ struct raw { /* as written */
 	bool bad;
 };
 
-#define VALUE(word, field) { word "=%s", offsetof(struct raw, field), 0 }
-#define FLAG(word, field)  { word, offsetof(struct raw, field), 1 }
+#define VALUE(word, field)                                                                                   \
+	{                                                                                                    \
+		word "=%s", offsetof(struct raw, field), 0                                                   \
+	}
+#define FLAG(word, field)                                                                                    \
+	{                                                                                                    \
+		word, offsetof(struct raw, field), 1                                                         \
+	}
 static const struct fuse_opt spec[] = {
 	VALUE("cache", cache),
 	VALUE("state", state),
@@ -57,20 +64,24 @@ static const struct fuse_opt spec[] = {
 	FUSE_OPT_END,
 };
 
-/* For libfuse and the kernel. dev and suid are not among them: nothing here is a device, nothing is set-id. */
-static const char *const passed[] = { "ro", "rw", "nodev", "nosuid", "exec", "noexec", "sync", "async", "atime", "noatime",
-	"dirsync", "nodiratime", "norelatime", "nostrictatime", "auto_unmount", "allow_root", "default_permissions", NULL };
+/* For libfuse and the kernel. dev and suid are not among them: nothing here is a device, nothing is set-id.
+ */
+static const char *const passed[] = { "ro", "rw", "nodev", "nosuid", "exec", "noexec", "sync", "async",
+	"atime", "noatime", "dirsync", "nodiratime", "norelatime", "nostrictatime", "auto_unmount",
+	"allow_root", "default_permissions", NULL };
 /* For mount(8), or without a meaning here. */
-static const char *const dropped[] = { "dev", "suid", "user", "users", "nouser", "owner", "group", "auto", "noauto",
-	"_netdev", "nofail", "defaults", "relatime", "strictatime", "diratime", "lazytime", "nolazytime", "silent", "loud",
-	"-s", NULL };
-static const char *const dropped_prefix[] = { "x-", "X-", "comment=", "user=", "uhelper=", "helper=", "subtype=", NULL };
+static const char *const dropped[] = { "dev", "suid", "user", "users", "nouser", "owner", "group", "auto",
+	"noauto", "_netdev", "nofail", "defaults", "relatime", "strictatime", "diratime", "lazytime",
+	"nolazytime", "silent", "loud", "-s", NULL };
+static const char *const dropped_prefix[] = { "x-", "X-",
+	"comment=", "user=", "uhelper=", "helper=", "subtype=", NULL };
 
 static const char help_text[] =
 	"usage: diverfs [options] [registry...] mountpoint\n"
 	"       diverfs publish DIR LAYOUT [NAME:TAG]\n"
 	"\n"
-	"Mounts registries of specialised operating-system kernels as files. A registry is a directory with an\n"
+	"Mounts registries of specialised operating-system kernels as files. A registry is a directory with "
+	"an\n"
 	"OCI image layout; without one, or as `embedded', the one that comes with diverfs is taken.\n"
 	"To end it: fusermount3 -u mountpoint\n"
 	"\n"
@@ -81,8 +92,10 @@ static const char help_text[] =
 	"    -V, --version      the version\n"
 	"\n"
 	"mount options:\n"
-	"    cache=DIR          where content is kept            (~/.cache/diverfs; root: /var/cache/diverfs)\n"
-	"    state=DIR          where instances and the log are  (~/.local/state/diverfs; root: /var/lib/diverfs)\n"
+	"    cache=DIR          where content is kept            (~/.cache/diverfs; root: "
+	"/var/cache/diverfs)\n"
+	"    state=DIR          where instances and the log are  (~/.local/state/diverfs; root: "
+	"/var/lib/diverfs)\n"
 	"    memory=SIZE        what all running kernels may have together (half of the machine's)\n"
 	"    instances=N        how many instances there may be  (64)\n"
 	"    keep               unmounting leaves running kernels running\n"
@@ -150,7 +163,8 @@ static char *absolute_mountpoint(const char *path)
 		copy[--len] = '\0';
 	char *slash = strrchr(copy, '/');
 	const char *last = slash ? slash + 1 : copy;
-	autofree char *above = slash ? xstrndup(copy, slash == copy ? 1 : (size_t)(slash - copy)) : xstrdup(".");
+	autofree char *above =
+		slash ? xstrndup(copy, slash == copy ? 1 : (size_t)(slash - copy)) : xstrdup(".");
 	autofree char *dir = absolute(above);
 	return xasprintf("%s/%s", strcmp(dir, "/") ? dir : "", last);
 }
@@ -199,7 +213,8 @@ static char *registry_path(const char *word, struct why *why)
 	char *path = installed("share/diverfs/registry");
 	if (!access(path, F_OK))
 		return path;
-	why_fail_errno(why, -errno, "%s: the embedded registry is missing: install diverfs as a whole (make), or name a registry",
+	why_fail_errno(why, -errno,
+		"%s: the embedded registry is missing: install diverfs as a whole (make), or name a registry",
 		path);
 	free(path);
 	return NULL;
@@ -210,7 +225,8 @@ static int set_limits(const struct raw *r, struct fs_options *o, struct why *why
 	uint64_t n = INSTANCES_DEFAULT;
 	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
 	o->memory_max = memory / 2;
-	int err = r->memory ? conf_size("memory", r->memory, MEMORY_MIN, UINT64_MAX / 2, &o->memory_max, why) : 0;
+	int err = r->memory ? conf_size("memory", r->memory, MEMORY_MIN, UINT64_MAX / 2, &o->memory_max, why)
+			    : 0;
 	if (!err && r->instances)
 		err = conf_number("instances", r->instances, 1, INSTANCES_MAX, &n, why);
 	o->instances_max = (uint32_t)n;
@@ -227,11 +243,15 @@ static int set_paths(const struct raw *r, struct fs_options *o, struct why *why)
 		if (!o->registries[i])
 			return why ? why->err : -ENOENT;
 	}
-	o->cache_dir = r->cache ? absolute(r->cache) : default_dir("XDG_CACHE_HOME", ".cache", "/var/cache/diverfs");
-	o->state_dir = r->state ? absolute(r->state) : default_dir("XDG_STATE_HOME", ".local/state", "/var/lib/diverfs");
+	o->cache_dir =
+		r->cache ? absolute(r->cache) : default_dir("XDG_CACHE_HOME", ".cache", "/var/cache/diverfs");
+	o->state_dir = r->state ? absolute(r->state)
+				: default_dir("XDG_STATE_HOME", ".local/state", "/var/lib/diverfs");
 	o->libexec_dir = installed("libexec/diverfs");
-	o->qemu = r->qemu && strchr(r->qemu, '/') ? absolute(r->qemu) : xstrdup(r->qemu ? r->qemu : "qemu-system-x86_64");
-	o->bwrap = r->bwrap && strchr(r->bwrap, '/') ? absolute(r->bwrap) : xstrdup(r->bwrap ? r->bwrap : "bwrap");
+	o->qemu = r->qemu && strchr(r->qemu, '/') ? absolute(r->qemu)
+						  : xstrdup(r->qemu ? r->qemu : "qemu-system-x86_64");
+	o->bwrap = r->bwrap && strchr(r->bwrap, '/') ? absolute(r->bwrap)
+						     : xstrdup(r->bwrap ? r->bwrap : "bwrap");
 	return 0;
 }
 
@@ -285,12 +305,14 @@ static int use(const struct raw *r, struct fs_options *o, struct fuse_args *args
 		return 0;
 	}
 	if (!r->count) {
-		log_error("where to mount it? usage: diverfs [options] [registry...] mountpoint (more: diverfs --help)");
+		log_error("where to mount it? usage: diverfs [options] [registry...] mountpoint (more: "
+			  "diverfs --help)");
 		return 1;
 	}
-	*o = (struct fs_options){
-		.keep = r->keep, .allow_other = r->allow_other, .debug = r->debug, .foreground = r->foreground || r->debug
-	};
+	*o = (struct fs_options){ .keep = r->keep,
+		.allow_other = r->allow_other,
+		.debug = r->debug,
+		.foreground = r->foreground || r->debug };
 	if (set_limits(r, o, &why) || set_paths(r, o, &why)) {
 		log_error("%s", why.text);
 		return 1;

@@ -14,12 +14,14 @@
 
 #define STEP_NS 100000000u
 
-static const char help_text[] =
-	"usage: diverfs publish DIR LAYOUT [NAME:TAG]\n"
-	"\n"
-	"Makes an artifact of the kernel in DIR (kernel.conf, README.md, src/, images/) and puts it into the\n"
-	"registry LAYOUT, a directory with an OCI image layout, which is made if there is none. NAME:TAG are\n"
-	"kernel.conf's name and version unless they are given. Prints the digest: the same files give the same.\n";
+static const char help_text[] = "usage: diverfs publish DIR LAYOUT [NAME:TAG]\n"
+				"\n"
+				"Makes an artifact of the kernel in DIR (kernel.conf, README.md, src/, "
+				"images/) and puts it into the\n"
+				"registry LAYOUT, a directory with an OCI image layout, which is made if "
+				"there is none. NAME:TAG are\n"
+				"kernel.conf's name and version unless they are given. Prints the digest: "
+				"the same files give the same.\n";
 
 struct shown {
 	uint64_t last_ns;
@@ -54,11 +56,13 @@ int publish_main(int argc, char **argv)
 		return 1;
 	}
 	if (argc < 3 || argc > 4) {
-		log_error("publish: usage: diverfs publish DIR LAYOUT [NAME:TAG] (more: diverfs publish --help)");
+		log_error("publish: usage: diverfs publish DIR LAYOUT [NAME:TAG] (more: diverfs publish "
+			  "--help)");
 		return 1;
 	}
 	bool tty = isatty(STDERR_FILENO);
-	int err = publish_directory(argv[1], argv[2], argc > 3 ? argv[3] : NULL, tty ? show : NULL, &shown, digest, &why);
+	int err = publish_directory(
+		argv[1], argv[2], argc > 3 ? argv[3] : NULL, tty ? show : NULL, &shown, digest, &why);
 	if (shown.any)
 		fputs("\r\033[K", stderr);
 	if (err) {

@@ -2,8 +2,8 @@
 /*
  * root.c: the top directory: README, modes, status, log, and the way to kernels/ and run/.
  *
- * The texts are made when they are asked for: for stat, so that sizes are true, and again by open, so that one reader
- * sees one text from beginning to end.
+ * The texts are made when they are asked for: for stat, so that sizes are true, and again by open, so that
+ * one reader sees one text from beginning to end.
  */
 #include "cache/base/io.h"
 #include "fs/ops.h"
@@ -28,7 +28,8 @@ struct file {
 /* In single quotes, if the shell would otherwise see more than one plain word. */
 static void put_quoted(struct buf *out, const char *s)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-,:@%=";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-,:@%=";
 	if (s[strspn(s, plain)] == '\0') {
 		buf_puts(out, s);
 		return;
@@ -48,10 +49,14 @@ static void readme(struct fs *fs, struct buf *out)
 	static const char text[] = /* @ is where it is mounted */
 		"diverfs: specialised operating-system kernels as files.\n"
 		"\n"
-		"kernels/NAME/TAG/ is a kernel: README.md, src/, images/, and run, which launches it as a filter:\n"
-		"standard input and output, the console on standard error, and the exit status are the kernel's.\n"
-		"run/ANY/ is an instance of your own: mkdir makes it; config, src/, deploy, console, wait and others\n"
-		"are its files; rm -r ends it. modes: what can be launched here. status: what is there and runs.\n"
+		"kernels/NAME/TAG/ is a kernel: README.md, src/, images/, and run, which launches it as a "
+		"filter:\n"
+		"standard input and output, the console on standard error, and the exit status are the "
+		"kernel's.\n"
+		"run/ANY/ is an instance of your own: mkdir makes it; config, src/, deploy, console, wait "
+		"and others\n"
+		"are its files; rm -r ends it. modes: what can be launched here. status: what is there and "
+		"runs.\n"
 		"\n"
 		"Five lines to start with:\n"
 		"\n"
@@ -61,7 +66,8 @@ static void readme(struct fs *fs, struct buf *out)
 		"    echo fullVM > @/run/h/deploy && cat @/run/h/console\n"
 		"    rm -r @/run/h\n"
 		"\n"
-		"What went wrong is in run/ANY/error and, for all of the mount, in log. Manual: diverfs(8).\n";
+		"What went wrong is in run/ANY/error and, for all of the mount, in log. Manual: "
+		"diverfs(8).\n";
 	for (const char *s = text; *s; s++) {
 		if (*s == '@')
 			put_quoted(out, fs->opt.mountpoint);
@@ -86,7 +92,8 @@ static void status(struct fs *fs, struct buf *out)
 static void foreground_log(struct fs *fs, struct buf *out)
 {
 	if (fs->opt.foreground)
-		buf_puts(out, "diverfs runs in the foreground (-f): its log is on the terminal where it was started.\n");
+		buf_puts(out, "diverfs runs in the foreground (-f): its log is on the terminal where it was "
+			      "started.\n");
 }
 
 static const struct fixed {
@@ -129,7 +136,8 @@ static void file_attr(struct fs *fs, const struct fixed *f, struct attr *a)
 	f->text(fs, &text);
 	*a = (struct attr){
 		.node = { NODE_FIXED, 0, f->b },
-		.mode = S_IFREG | (f->b == FIXED_LOG ? 0400 : 0444), /* the log may name what only the owner may see */
+		.mode = S_IFREG |
+			(f->b == FIXED_LOG ? 0400 : 0444), /* the log may name what only the owner may see */
 		.nlink = 1,
 		.size = text.len,
 		.mtime.tv_sec = constant ? fs->mounted_at : time(NULL),
@@ -256,8 +264,8 @@ static void log_read(struct fs *fs, fuse_req_t req, int fd, size_t size, uint64_
 	pool_submit(fs->pool, log_read_run, log_read_done, r);
 }
 
-static void fixed_read(struct fs *fs, fuse_req_t req, struct node n, size_t size, uint64_t off,
-	struct fuse_file_info *fi)
+static void fixed_read(
+	struct fs *fs, fuse_req_t req, struct node n, size_t size, uint64_t off, struct fuse_file_info *fi)
 {
 	(void)n;
 	struct file *h = (struct file *)(uintptr_t)fi->fh;
@@ -295,7 +303,8 @@ static void fixed_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t
 {
 	(void)fi;
 	static const char *const dirs[] = { ".", "..", "kernels", "run" };
-	struct attr a = { .node = n, .mode = S_IFDIR }; /* nlink 0: names only, sizes when they are asked for */
+	struct attr a = { .node = n,
+		.mode = S_IFDIR }; /* nlink 0: names only, sizes when they are asked for */
 	for (; off < 4 + FILES; off++) {
 		const char *name;
 		if (off < 4) {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session.c: the connection to the kernel. One descriptor, not blocking, read by the loop, which spins on it for a
- * moment before it sleeps: a client that asks again and again is then answered without a wake-up (PERF.md D).
+ * session.c: the connection to the kernel. One descriptor, not blocking, read by the loop, which spins on it
+ * for a moment before it sleeps: a client that asks again and again is then answered without a wake-up
+ * (PERF.md D).
  *
- * A thread of its own tells the kernel what to forget: the kernel may hold a lock there that it releases only when the
- * loop has answered something else, so the loop must not wait (PITFALLS 3).
+ * A thread of its own tells the kernel what to forget: the kernel may hold a lock there that it releases only
+ * when the loop has answered something else, so the loop must not wait (PITFALLS 3).
  */
 #include "cache/base/io.h"
 #include "fs/ops.h"
@@ -21,8 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SPIN_US      50
-#define BATCH        32        /* requests served before other events get their turn */
+#define SPIN_US	     50
+#define BATCH	     32 /* requests served before other events get their turn */
 #define FORGETS_MAX  65536
 #define INIT_WAIT_MS 5000
 #define JOIN_WAIT_S  2
@@ -34,10 +35,10 @@ struct forget { /* an entry if (name), else an inode */
 };
 
 struct session {
-	struct fuse_buf buf;  /* loop only: the request that is read */
-	struct watch *watch;  /* loop only */
-	bool was_mounted;     /* set once */
-	bool mounted;         /* loop only: seen in the tree of names */
+	struct fuse_buf buf; /* loop only: the request that is read */
+	struct watch *watch; /* loop only */
+	bool was_mounted;    /* set once */
+	bool mounted;	     /* loop only: seen in the tree of names */
 	pthread_t thread;
 	bool have_thread;     /* loop only */
 	pthread_mutex_t lock; /* guards all below */
@@ -161,7 +162,8 @@ static void readable(void *arg, uint32_t events)
 
 /* --- beginning and end ------------------------------------------------------------------------- */
 
-/* The kernel's first request is answered here, so that the mount is usable, or known not to be, when mounting ends. */
+/* The kernel's first request is answered here, so that the mount is usable, or known not to be, when mounting
+ * ends. */
 static int handshake(struct fs *fs, struct why *why)
 {
 	struct session *s = fs->mount;
@@ -170,7 +172,8 @@ static int handshake(struct fs *fs, struct why *why)
 	if (n > 0)
 		n = fuse_session_receive_buf(fs->session, &s->buf);
 	if (n <= 0)
-		return why_fail(why, -EIO, "%s: the kernel did not begin to talk to the mount", fs->opt.mountpoint);
+		return why_fail(
+			why, -EIO, "%s: the kernel did not begin to talk to the mount", fs->opt.mountpoint);
 	fuse_session_process_buf(fs->session, &s->buf);
 	if (fuse_session_exited(fs->session))
 		return why_fail(why, -EPROTO, "%s: this kernel's FUSE is too old", fs->opt.mountpoint);
@@ -180,10 +183,12 @@ static int handshake(struct fs *fs, struct why *why)
 static int mount_session(struct fs *fs, struct why *why)
 {
 	if (fuse_session_mount(fs->session, fs->opt.mountpoint))
-		return why_fail(why, -EPERM, "%s: cannot mount (the lines above say why)", fs->opt.mountpoint);
+		return why_fail(
+			why, -EPERM, "%s: cannot mount (the lines above say why)", fs->opt.mountpoint);
 	fs->mount->mounted = fs->mount->was_mounted = true;
 	if (mount_at(fs->opt.mountpoint, &fs->own_dev, NULL) <= 0)
-		return why_fail(why, -EIO, "%s: the mount is not in /proc/self/mountinfo", fs->opt.mountpoint);
+		return why_fail(
+			why, -EIO, "%s: the mount is not in /proc/self/mountinfo", fs->opt.mountpoint);
 	io_set_nonblock(fuse_session_fd(fs->session), true);
 	return handshake(fs, why);
 }
@@ -256,9 +261,9 @@ static bool end_thread(struct session *s)
 	return !pthread_timedjoin_np(s->thread, NULL, &until);
 }
 
-/* Closes the connection for a mount that is no longer at its path. fuse_session_unmount alone, while somebody has files
- * open, would take away what is mounted there now; it leaves that alone if it finds the connection broken, as a pipe
- * without a reader is. */
+/* Closes the connection for a mount that is no longer at its path. fuse_session_unmount alone, while somebody
+ * has files open, would take away what is mounted there now; it leaves that alone if it finds the connection
+ * broken, as a pipe without a reader is. */
 static void sever(struct fuse_session *session)
 {
 	int p[2];

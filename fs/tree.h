@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tree.h: node numbers. A node is a class and two numbers; its inode number is computed from them and back, so that
- * the daemon keeps no state per inode (PERF.md F) and a forget costs nothing.
+ * tree.h: node numbers. A node is a class and two numbers; its inode number is computed from them and back,
+ * so that the daemon keeps no state per inode (PERF.md F) and a forget costs nothing.
  *
  *     63..60 class   59..32 a (28 bits)   31..0 b
  *
- * Numbers are never used again within a mount: a view and an instance get the next `a`, whatever becomes of the old
- * one (PITFALLS 6).
+ * Numbers are never used again within a mount: a view and an instance get the next `a`, whatever becomes of
+ * the old one (PITFALLS 6).
  */
 #ifndef FS_TREE_H
 #define FS_TREE_H

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * views.c: what is below kernels/<name>/<tag>/: the entries of an artifact, and two files that are not in it: run and
- * cached. All of it but cached never changes, so the kernel may keep it for ever; an entry's node number is the view's
- * number and the entry's index, and nothing is kept per entry.
+ * views.c: what is below kernels/<name>/<tag>/: the entries of an artifact, and two files that are not in it:
+ * run and cached. All of it but cached never changes, so the kernel may keep it for ever; an entry's node
+ * number is the view's number and the entry's index, and nothing is kept per entry.
  */
-#include "fs/kernels.h"
 #include "cache/base/io.h"
+#include "fs/kernels.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +42,9 @@ static struct slot *slot_of(struct fs *fs, struct node n)
 
 static void entry_attr(struct node n, const struct entry *e, struct attr *a)
 {
-	static const uint32_t types[] = { [ENTRY_DIR] = S_IFDIR, [ENTRY_FILE] = S_IFREG, [ENTRY_LINK] = S_IFLNK };
+	static const uint32_t types[] = {
+		[ENTRY_DIR] = S_IFDIR, [ENTRY_FILE] = S_IFREG, [ENTRY_LINK] = S_IFLNK
+	};
 	*a = (struct attr){
 		.node = { NODE_VIEW, n.a, e->index },
 		.mode = types[e->type] | (e->mode & 0555),
@@ -174,7 +176,8 @@ static void opening_failed(struct opening *o, int err, const struct why *why)
 		reply_absent(o->req, NAMES_TTL);
 		return;
 	}
-	log_error("kernels/%s/%s: %s", o->name, o->reference, why && why->text[0] ? why->text : err_text(err));
+	log_error(
+		"kernels/%s/%s: %s", o->name, o->reference, why && why->text[0] ? why->text : err_text(err));
 	reply_err(o->req, cache_errno(err));
 }
 
@@ -201,7 +204,8 @@ static void opening_done(void *arg, int err, const struct why *why, struct view 
 	free(o);
 }
 
-void views_lookup_tag(struct fs *fs, fuse_req_t req, const char *name, const char *reference, const char *listed)
+void views_lookup_tag(
+	struct fs *fs, fuse_req_t req, const char *name, const char *reference, const char *listed)
 {
 	struct node n;
 	if (views_node(fs, name, reference, listed, &n)) {
@@ -381,7 +385,8 @@ static void reading_done(void *arg, int err, const struct why *why, const void *
 	free(r);
 }
 
-static void read_later(struct fs *fs, fuse_req_t req, struct node n, struct slot *s, size_t size, uint64_t off)
+static void read_later(
+	struct fs *fs, fuse_req_t req, struct node n, struct slot *s, size_t size, uint64_t off)
 {
 	uint64_t total;
 	if (s->stalled_until_ns && clock_mono_ns() < s->stalled_until_ns) {
@@ -395,8 +400,8 @@ static void read_later(struct fs *fs, fuse_req_t req, struct node n, struct slot
 	view_read(r->view, n.b, off, size, reading_done, r);
 }
 
-static void views_read(struct fs *fs, fuse_req_t req, struct node n, size_t size, uint64_t off,
-	struct fuse_file_info *fi)
+static void views_read(
+	struct fs *fs, fuse_req_t req, struct node n, size_t size, uint64_t off, struct fuse_file_info *fi)
 {
 	static char data[READ_MAX];
 	struct slot *s = slot_of(fs, n);
@@ -444,7 +449,8 @@ static void views_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t
 		reply_err(req, s ? -ENOTDIR : -ESTALE);
 		return;
 	}
-	uint64_t children = 2 + (uint64_t)dir.child_count, end = children + (n.b ? 0 : EXTRA_END - VIEW_EXTRA);
+	uint64_t children = 2 + (uint64_t)dir.child_count,
+		 end = children + (n.b ? 0 : EXTRA_END - VIEW_EXTRA);
 	for (; more && off < end; off++) {
 		struct attr a;
 		const char *name = off == 0 ? "." : "..";
@@ -456,7 +462,9 @@ static void views_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t
 			entry_attr(n, &e, &a);
 			name = e.name;
 		} else {
-			extra_attr(fs, (struct node){ NODE_VIEW, n.a, VIEW_EXTRA + (uint32_t)(off - children) }, s->view, &a);
+			extra_attr(fs,
+				(struct node){ NODE_VIEW, n.a, VIEW_EXTRA + (uint32_t)(off - children) },
+				s->view, &a);
 			name = extra_names[off - children];
 		}
 		more = listing_add(l, name, &a, off + 1, &told);
