@@ -22,6 +22,7 @@ struct child_limit {
 };
 
 struct child {
+	/* It leads a session and process group of its own. */
 	const char *const *argv; /* argv[0] is looked up in PATH unless it has a slash */
 	int out, err;		 /* its stdout and stderr; -1: /dev/null. Its stdin is /dev/null */
 	const int *keep;	 /* further descriptors that it inherits under the same numbers */

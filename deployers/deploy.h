@@ -43,6 +43,7 @@
  *          While nobody has opened stdout, TEE is 1 (its first value is PLAN_TEE): the deployer also appends stdout to
  *          the console's log, so that nothing stalls unseen. It goes on sending DATA; the daemon then keeps the last
  *          DEPLOY_WINDOW bytes for a reader who comes late, and ACKs what it drops.
+ *          Without a daemon the deployer drops in its place: DATA may then begin after the offset that HELLO asked for.
  *
  *          A HELLO of the daemon that names an offset below the first byte that is kept means that byte; the daemon believes
  *          the offset of the DATA that comes first.

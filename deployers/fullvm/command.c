@@ -18,7 +18,7 @@ void vm_kill(struct vm *vm, const char *how, unsigned status, const char *reason
 		snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
 	}
 	if (vm->pid)
-		kill(vm->pid, SIGKILL); /* our child, not reaped yet: the number is still its own */
+		kill(-vm->pid, SIGKILL); /* its session: not reaped yet, so the number is still its own */
 }
 
 static void stop_late(void *arg)

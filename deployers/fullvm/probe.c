@@ -36,7 +36,7 @@ struct trial {
 
 static void end_child(pid_t pid)
 {
-	kill(pid, SIGKILL);
+	kill(-pid, SIGKILL); /* its session (child.c): a wrapper around QEMU has children */
 	waitpid(pid, NULL, 0);
 }
 
