@@ -43,6 +43,8 @@ struct instance {
 	bool anonymous; /* of run/new */
 	bool gone;      /* not in the tree any more */
 	bool removing;
+	pid_t refused;  /* who tried to remove a control file while something ran, and when */
+	uint64_t refused_ns;
 	unsigned holds;
 	int dirfd;
 	char *dir; /* absolute */

@@ -147,7 +147,7 @@ static void machine_over(struct instance *in)
 	int err = m->end_errno ? m->end_errno : -EIO;
 
 	m->up = false;
-	m->since_ns = clock_real_ns();
+	m->ended_ns = clock_real_ns();
 	in->result = m->ended_failed ? "failed" : "exited";
 	if (m->ended_failed)
 		why_fail(&why, err, "%s", m->end_error ? m->end_error : "the machine failed without saying why");
@@ -204,8 +204,10 @@ static void on_event(struct instance *in, const char *line)
 	unsigned long long ns;
 
 	if (sscanf(line, "mark %23s %llu", name, &ns) == 2) {
-		uint64_t begin = in->nmarks ? in->marks[in->nmarks - 1].end_ns : ns;
+		uint64_t begin = in->nmarks ? in->marks[in->nmarks - 1].end_ns : 0;
 
+		if (begin < in->machine.since_ns) /* the first one of this launch */
+			begin = in->machine.since_ns;
 		instance_mark(in, name, begin < ns ? begin : ns, ns);
 		return;
 	}
@@ -333,6 +335,7 @@ static void on_gone(struct instance *in, bool clean, const char *how)
 	pending_answer(in, PENDING_STOP, 0, 0);
 	stream_wake_all(in);
 	work_machine_gone(in);
+	instance_changed(in);
 }
 
 static const struct deployer_events machine_events = { on_frame, on_gone };

@@ -22,7 +22,7 @@ struct machine {
 	uint64_t memory;
 	uint32_t cpus;
 	char *image, *accel, *type;
-	uint64_t since_ns;    /* realtime; the launch, then the end */
+	uint64_t since_ns, ended_ns; /* realtime */
 	bool launched;        /* there was a launch: `wait` has an answer once it is over */
 	bool reached_running;
 	int status;           /* 0..255 */

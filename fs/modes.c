@@ -25,7 +25,6 @@
 
 #define PROBE_MAX_BYTES 8192
 #define PROBE_MS        30000
-#define PROBE_VMM       "QEMU"
 
 extern char **environ;
 
@@ -220,8 +219,8 @@ static void probe_finish(void *arg)
 		keep(p);
 	buf_free(&p->text);
 	p->known = true;
-	log_info("%s: %s %s%s%s", kernel_mode_names[p->mode], p->available ? "available with" : "unavailable:", p->with,
-		*p->why ? " " : "", p->why);
+	log_info("%s: %s %s%s%s", kernel_mode_names[p->mode], p->available ? "available with" : "unavailable", p->with,
+		*p->why ? ": " : "", p->why);
 	tell_waiters(p);
 }
 
@@ -375,6 +374,12 @@ void modes_free(struct modes *m)
 		watch_remove(p->child);
 		timer_cancel(p->limit);
 		buf_free(&p->text);
+		while (p->waiters) {
+			struct waiter *w = p->waiters;
+
+			p->waiters = w->next;
+			free(w);
+		}
 		free(p->with);
 		free(p->version);
 		free(p->why);
@@ -398,7 +403,7 @@ void modes_text(struct modes *m, struct buf *out)
 		else if (!p->available)
 			buf_printf(out, "unavailable (%s)\n", p->why);
 		else
-			buf_printf(out, "available %s (%s %s%s%s)\n", p->with, PROBE_VMM, p->version, *p->why ? "; " : "", p->why);
+			buf_printf(out, "available %s (%s%s%s)\n", p->with, p->version, *p->why ? "; " : "", p->why);
 	}
 }
 

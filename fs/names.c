@@ -3,14 +3,21 @@
  * names.c: the names of run/ and of an instance's directory. Control files cannot be removed, but `rm -r` must not
  * stumble over them on its way to rmdir, nor `mv` and vi, which unlink or rename config before they make it anew:
  * so unlink says yes, and who unlinked config finds it absent until it is made again. All others see it as before.
+ *
+ * While something runs, unlink says EBUSY. rm goes on with the next name after an error, and would empty src/ of an
+ * instance that it cannot remove: so who was told EBUSY does not get into src/ or images/ for some seconds either.
  */
 #include "fs/files.h"
+
+#include "cache/base/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <stdio.h>
 #include <string.h>
+
+#define REFUSED_NS  10000000000ull
 
 #define POS_FIRST   3u          /* after "." and ".." */
 #define POS_SRC     0x100u
@@ -91,10 +98,20 @@ static void lookup_file(struct fs *fs, fuse_req_t req, struct instance *in, int 
 	reply_node(fs, req, &n);
 }
 
-static void lookup_tree(fuse_req_t req, struct workspace *w)
+static bool was_refused(const struct instance *in, fuse_req_t req)
+{
+	return in->refused && in->refused == req_pid(req) && instance_busy(in)
+		&& clock_mono_ns() - in->refused_ns < REFUSED_NS;
+}
+
+static void lookup_tree(fuse_req_t req, struct instance *in, struct workspace *w)
 {
 	struct attr a = { 0 };
 
+	if (was_refused(in, req)) {
+		reply_err(req, -EBUSY);
+		return;
+	}
 	workspace_root_attr(w, &a);
 	a.entry_ttl = a.attr_ttl = 0;
 	reply_entry(req, &a);
@@ -113,7 +130,7 @@ void run_lookup(struct fs *fs, fuse_req_t req, struct node dir, const char *name
 	} else if (f >= 0) {
 		lookup_file(fs, req, in, f);
 	} else if (strcmp(name, "src") == 0 || strcmp(name, "images") == 0) {
-		lookup_tree(req, *name == 's' ? in->src : in->images);
+		lookup_tree(req, in, *name == 's' ? in->src : in->images);
 	} else {
 		n.scratch = scratch_find(in, name);
 		if (n.scratch)
@@ -260,6 +277,13 @@ void run_rmdir(struct fs *fs, fuse_req_t req, struct node dir, const char *name)
 	reply_err(req, err);
 }
 
+static int refuse_removal(struct instance *in, pid_t who)
+{
+	in->refused = who;
+	in->refused_ns = clock_mono_ns();
+	return -EBUSY;
+}
+
 void run_unlink(struct fs *fs, fuse_req_t req, struct node dir, const char *name)
 {
 	int err, f = file_by_name(name);
@@ -273,7 +297,7 @@ void run_unlink(struct fs *fs, fuse_req_t req, struct node dir, const char *name
 	else if (!err && f < 0)
 		err = -EISDIR;
 	else if (!err && instance_busy(in))
-		err = -EBUSY;
+		err = refuse_removal(in, req_pid(req));
 	else if (!err && f == RUN_CONFIG)
 		in->edit.hidden_from = req_pid(req);
 	reply_err(req, err);

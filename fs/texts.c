@@ -68,7 +68,7 @@ static void put_machine(const struct instance *in, struct buf *out)
 			buf_printf(out, "pid %d\n", (int)m->dep->pid);
 	}
 	buf_puts(out, m->up ? "since " : "ended ");
-	put_time(out, m->since_ns);
+	put_time(out, m->up ? m->since_ns : m->ended_ns);
 	buf_puts(out, "\n");
 	if (m->up)
 		return;
