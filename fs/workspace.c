@@ -20,6 +20,7 @@
 
 /* Inodes and open files may use this share of the descriptors; the rest is for launches, builds and objects.
  */
+#define FREEZE_MS	5000
 #define FDS_LIMIT	(1u << 20) /* an inode costs the kernel (Linux) about 1 KiB */
 #define FDS_MAX(limit)	((limit) / 4 * 3)
 #define FDS_MANY(limit) ((limit) / 2)
@@ -146,6 +147,7 @@ void workspace_free(struct workspace *w)
 	w->changed = NULL;
 	ws_table_clear(w);
 	root_drop(w);
+	workspace_thaw(w);
 	ws_put(w);
 }
 
@@ -155,6 +157,33 @@ void workspace_reset(struct workspace *w)
 	root_drop(w);
 	w->root = ws_inode_new(w, INODE_ROOT, -1);
 	ops_forget_attr(w->fs, workspace_root(w));
+}
+
+static void freeze_over(void *arg)
+{
+	struct workspace *w = arg;
+
+	w->thaw = NULL;
+	log_warn("%s: what replaces it takes its time; requests go on without it", w->name);
+	workspace_thaw(w);
+}
+
+void workspace_freeze(struct workspace *w)
+{
+	if (w->frozen)
+		return;
+	w->frozen = true;
+	w->thaw = loop_after(w->fs->loop, FREEZE_MS, freeze_over, w);
+}
+
+void workspace_thaw(struct workspace *w)
+{
+	if (!w->frozen)
+		return;
+	w->frozen = false;
+	timer_cancel(w->thaw);
+	w->thaw = NULL;
+	ws_jobs_thaw(w);
 }
 
 struct node workspace_root(const struct workspace *w)

@@ -35,6 +35,12 @@ void workspace_set_removable(struct workspace *w, bool removable);
  * there is none; -ENOTEMPTY, -EBUSY if not removable, or -errno. In the loop's thread: an empty directory's
  * rmdir is short. */
 int workspace_rmdir_root(struct workspace *w);
+/* While the owner replaces what is below (from the moment that is decided until workspace_reset), requests
+ * that name or open something wait, so that what a user does next meets the new tree: it is neither refused
+ * nor lost with the old one. They go on after 5 s in any case. Freezing twice, or thawing what is not frozen,
+ * is fine. */
+void workspace_freeze(struct workspace *w);
+void workspace_thaw(struct workspace *w);
 /* Counts changes made through the mount: unlike before, a build may be needed. */
 uint64_t workspace_changes(const struct workspace *w);
 /* Calls (fn) after each change. */

@@ -63,7 +63,9 @@ struct workspace {
 	uint32_t a;
 	int dirfd;
 	char *name;
-	bool writable, removable, dead;
+	bool writable, removable, dead, frozen;
+	struct timer *thaw;			/* the latest moment for it */
+	struct ws_job *waiting, **waiting_tail; /* for the thaw, oldest first */
 	unsigned refs;
 	struct ws_inode *root;
 	struct ws_table table; /* all but the root */
@@ -129,6 +131,7 @@ void ws_table_clear(struct workspace *w);
 
 /* --- workspace_job.c --- */
 struct ws_job {
+	struct ws_job *next; /* that waits */
 	fuse_req_t req;
 	struct workspace *w;
 	struct ws_inode *in, *in2; /* the file or directory; a second directory */
@@ -158,6 +161,8 @@ struct ws_job *ws_job_new(fuse_req_t req, struct workspace *w, struct ws_inode *
 void ws_job_second(struct ws_job *j, struct ws_inode *in2);
 void ws_job_handle(struct ws_job *j, struct ws_handle *h);
 void ws_job_start(struct ws_job *j, int (*work)(struct ws_job *j), void (*finish)(struct ws_job *j));
+/* Starts what waits for the thaw. */
+void ws_jobs_thaw(struct workspace *w);
 /* Replies with j->err, after counting the change if there was none. */
 void ws_finish_plain(struct ws_job *j);
 

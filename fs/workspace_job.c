@@ -106,11 +106,50 @@ static void job_done(void *arg)
 	free(j);
 }
 
+/* The root of the tree that a job was meant for may be another by now; what was below the old one is gone. */
+static bool renew(struct ws_job *j, struct ws_inode **in, int *fd)
+{
+	if (!*in || !(*in)->stale)
+		return true;
+	if ((*in)->b != INODE_ROOT || j->w->dead)
+		return false;
+	ws_inode_put(*in);
+	*in = j->w->root;
+	(*in)->refs++;
+	*fd = (*in)->fd;
+	return true;
+}
+
+void ws_jobs_thaw(struct workspace *w)
+{
+	struct ws_job *j = w->waiting, *next;
+
+	w->waiting = NULL;
+	for (; j; j = next) {
+		next = j->next;
+		if (renew(j, &j->in, &j->fd_in) && renew(j, &j->in2, &j->fd_in2)) {
+			pool_submit(w->fs->pool, job_run, job_done, j);
+		} else {
+			j->err = -ESTALE;
+			job_done(j);
+		}
+	}
+}
+
 void ws_job_start(struct ws_job *j, int (*work)(struct ws_job *j), void (*finish)(struct ws_job *j))
 {
+	struct workspace *w = j->w;
+
 	j->work = work;
 	j->finish = finish;
-	pool_submit(j->w->fs->pool, job_run, job_done, j);
+	if (!w->frozen || j->h) {
+		pool_submit(w->fs->pool, job_run, job_done, j);
+		return;
+	}
+	if (!w->waiting)
+		w->waiting_tail = &w->waiting;
+	*w->waiting_tail = j;
+	w->waiting_tail = &j->next;
 }
 
 void ws_finish_plain(struct ws_job *j)

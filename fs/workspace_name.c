@@ -132,7 +132,7 @@ void ws_lookup(struct fs *fs, fuse_req_t req, struct node dir, const char *name)
 
 	if (!in || !ws_name_ok(req, name))
 		return;
-	fd = in->fd >= 0 ? ws_open_child(in->fd, name, true, &st) : -EAGAIN;
+	fd = in->fd >= 0 && !w->frozen ? ws_open_child(in->fd, name, true, &st) : -EAGAIN;
 	if (fd >= 0) {
 		entry_reply(req, in, name, fd, &st);
 		return;
