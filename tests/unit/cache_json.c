@@ -22,8 +22,8 @@ static void documents(void **state)
 {
 	(void)state;
 	static const char *const bad[] = { "", "[]", "1", "\"a\"", "{", "{}x", "{}{}", "{\"a\":1,\"a\":2}",
-		"{\"a\":\"\\u0000\"}", "{\"a\":\"\xff\"}", "{\"a\":1e999}", "{\"a\":99999999999999999999}", "{a:1}",
-		"{\"a\":01}", "{\"a\":1,}" };
+		"{\"a\":\"\\u0000\"}", "{\"a\":\"\xff\"}", "{\"a\":1e999}", "{\"a\":99999999999999999999}",
+		"{a:1}", "{\"a\":01}", "{\"a\":1,}" };
 	assert_int_equal(load("{\"a\":[1,2]}\n", 12), 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(load(bad[i], strlen(bad[i])), -EBADMSG);
@@ -55,8 +55,9 @@ static void members(void **state)
 	json_t *j, *list = NULL, *obj = NULL;
 	uint64_t n = 7;
 	const char *s = "kept";
-	static const char text[] = "{\"f\":1.0,\"i\":5,\"neg\":-1,\"big\":9007199254740993,\"s\":\"x\",\"l\":[1,2,3],"
-				   "\"o\":{},\"null\":null}";
+	static const char text[] =
+		"{\"f\":1.0,\"i\":5,\"neg\":-1,\"big\":9007199254740993,\"s\":\"x\",\"l\":[1,2,3],"
+		"\"o\":{},\"null\":null}";
 	assert_int_equal(strict_load(text, strlen(text), "test", &j, &why), 0);
 	assert_int_equal(strict_number(j, "f", REQUIRED, 100, &n, &why), -EBADMSG);
 	assert_int_equal(strict_number(j, "neg", REQUIRED, 100, &n, &why), -EBADMSG);
@@ -84,8 +85,8 @@ static void spans(void **state)
 	static const struct {
 		const char *text;
 		size_t len;
-	} cases[] = { { "{}", 2 }, { "{\"}\":\"\\\"\"},x", 10 }, { "\"a\\\\\",", 5 }, { "12,", 2 }, { "true]", 4 },
-		{ "[1,[2]]]", 7 }, { "{", 0 }, { "\"abc", 0 }, { "\"\\", 0 }, { "", 0 } };
+	} cases[] = { { "{}", 2 }, { "{\"}\":\"\\\"\"},x", 10 }, { "\"a\\\\\",", 5 }, { "12,", 2 },
+		{ "true]", 4 }, { "[1,[2]]]", 7 }, { "{", 0 }, { "\"abc", 0 }, { "\"\\", 0 }, { "", 0 } };
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		assert_int_equal(strict_span(cases[i].text, strlen(cases[i].text)), cases[i].len);
 }

@@ -7,10 +7,11 @@
 #include <errno.h>
 #include <string.h>
 
-#define GOOD                                                                                                          \
-	"name = org/sort\nversion = 1.0\narch = x86_64\nmodes = fullVM splitVM\nimage = images/a.elf\n"               \
-	"cmdline = console=ttyS0  quiet\nmemory = 16M\nmemory_min = 4M\ncpus = 2\ncpus_max = 4\nstdout = console\n"   \
-	"template = app\nbuild = make OUT=\"$OUT\" APP=\"$APP\"\ntools = make gcc\n"                                  \
+#define GOOD                                                                                                 \
+	"name = org/sort\nversion = 1.0\narch = x86_64\nmodes = fullVM splitVM\nimage = images/a.elf\n"      \
+	"cmdline = console=ttyS0  quiet\nmemory = 16M\nmemory_min = 4M\ncpus = 2\ncpus_max = 4\nstdout = "   \
+	"console\n"                                                                                          \
+	"template = app\nbuild = make OUT=\"$OUT\" APP=\"$APP\"\ntools = make gcc\n"                         \
 	"fullVM.memory = 1.5G\nsplitVM.image = images/b.elf\nsplitVM.cmdline =\n"
 
 static int parse(struct kernel_conf *k, const char *text, bool strict, struct why *why)
@@ -118,7 +119,8 @@ static void names_follow_the_grammar(void **state)
 {
 	(void)state;
 	static const char *const good[] = { "a", "a/b/c", "a-b", "a--b", "a.b", "a_b", "a__b", "0" };
-	static const char *const bad[] = { "A", "a/", "/a", "a//b", "a..b", "a___b", "-a", "a-", "..", "a b", "a:b", "é" };
+	static const char *const bad[] = { "A", "a/", "/a", "a//b", "a..b", "a___b", "-a", "a-", "..", "a b",
+		"a:b", "é" };
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
 		assert_true(name_is_repository(good[i]));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)

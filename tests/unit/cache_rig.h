@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache_rig.h: what tests of the cache share: kernels to publish, and a cache on a real loop and pool whose answers
- * are waited for.
+ * cache_rig.h: what tests of the cache share: kernels to publish, and a cache on a real loop and pool whose
+ * answers are waited for.
  *
  * Owns     a rig is ended by rig_close; what rig_view gives is put by the test
  */
@@ -64,7 +64,7 @@ static inline void put_noise(const char *name, size_t len, unsigned seed)
 
 #define IMAGE_SIZE 700001u
 #define BIG_SIZE   400000u
-#define MAIN_C     "int main(void)\n{\n\treturn 0;\n}\n"
+#define MAIN_C	   "int main(void)\n{\n\treturn 0;\n}\n"
 
 static inline const char *in(const char *dir, const char *name)
 {
@@ -76,9 +76,10 @@ static inline const char *in(const char *dir, const char *name)
 /* A kernel directory (dir) called (name); different seeds, different bytes. */
 static inline void make_kernel(const char *dir, const char *name, unsigned seed)
 {
-	autofree char *conf = xasprintf("name = %s\nversion = 1.0\ndescription = A test.\narch = x86_64\n"
-					"modes = fullVM\nimage = images/kernel.elf\nmemory = 16M\ntemplate = app\n",
-		name);
+	autofree char *conf =
+		xasprintf("name = %s\nversion = 1.0\ndescription = A test.\narch = x86_64\n"
+			  "modes = fullVM\nimage = images/kernel.elf\nmemory = 16M\ntemplate = app\n",
+			name);
 	autofree char *readme = xasprintf("# %s %u\n", name, seed);
 	put_text(in(dir, "kernel.conf"), conf);
 	put_text(in(dir, "README.md"), readme);
@@ -95,7 +96,8 @@ static inline void make_kernel(const char *dir, const char *name, unsigned seed)
 	put_text(in(dir, "images/small"), "an initrd\n");
 }
 
-static inline void publish_to(const char *dir, const char *layout, const char *ref, char digest[DIGEST_TEXT_LEN + 1])
+static inline void publish_to(
+	const char *dir, const char *layout, const char *ref, char digest[DIGEST_TEXT_LEN + 1])
 {
 	struct why why = { 0 };
 	char ignored[DIGEST_TEXT_LEN + 1];
@@ -258,12 +260,12 @@ static inline void blob_of_size(const char *layout, off_t size, char *path, size
 	pclose(f);
 }
 
-#define RUN(name, ...)                                                                                                \
-	int main(void)                                                                                                \
-	{                                                                                                             \
-		const struct CMUnitTest tests[] = { __VA_ARGS__ };                                                    \
-		log_open("test", LOG_LEVEL_ERROR);                                                                    \
-		return cmocka_run_group_tests_name(name, tests, NULL, NULL);                                          \
+#define RUN(name, ...)                                                                                       \
+	int main(void)                                                                                       \
+	{                                                                                                    \
+		const struct CMUnitTest tests[] = { __VA_ARGS__ };                                           \
+		log_open("test", LOG_LEVEL_ERROR);                                                           \
+		return cmocka_run_group_tests_name(name, tests, NULL, NULL);                                 \
 	}
 
 #endif

@@ -51,7 +51,8 @@ static void shows_tree(void **state)
 	assert_string_equal(view_name(v), "sort");
 	assert_string_equal(view_tag(v), "1.0");
 
-	static const char *const root[] = { "README.md", "digest", "images", "kernel.conf", "manifest", "src" };
+	static const char *const root[] = { "README.md", "digest", "images", "kernel.conf", "manifest",
+		"src" };
 	assert_int_equal(view_entry(v, 0, &e), 0);
 	assert_int_equal(e.child_count, 6);
 	assert_int_equal(e.nlink, 4);
@@ -204,7 +205,8 @@ static void damaged_blob_is_an_error(void **state)
 	assert_non_null(strstr(r.why.text, "images/kernel.elf"));
 	assert_non_null(strstr(r.why.text, "sha256:"));
 	assert_non_null(strstr(r.why.text, at("layout")));
-	assert_int_equal(rig_read(&r, v, index_of(v, "images/kernel.elf"), 0, 4096), 0); /* other chunks are good */
+	assert_int_equal(
+		rig_read(&r, v, index_of(v, "images/kernel.elf"), 0, 4096), 0); /* other chunks are good */
 	assert_int_equal(rig_export(&r, v, "images/kernel.elf", "out"), -EILSEQ);
 	assert_int_equal(access(at("out"), F_OK), -1);
 	flip(path, 500000); /* mended: the error is not remembered */
@@ -370,8 +372,9 @@ static void what_is_not_there(void **state)
 	assert_int_equal(rig_view(&r, "none", "1.0", &v), -ENOENT);
 	assert_int_equal(rig_view(&r, "sort", "9", &v), -ENOENT);
 	assert_non_null(strstr(r.why.text, "1.0")); /* says what there is */
-	assert_int_equal(rig_view(&r, "sort",
-				 "sha256:0000000000000000000000000000000000000000000000000000000000000000", &v),
+	assert_int_equal(
+		rig_view(&r, "sort",
+			"sha256:0000000000000000000000000000000000000000000000000000000000000000", &v),
 		-ENOENT);
 	assert_null(v);
 	rig_close(&r);
@@ -472,8 +475,10 @@ static void survives_a_damaged_catalog(void **state)
 	rig_close(&r);
 }
 
-RUN("cache_view", tmp_test(lists_names), tmp_test(shows_tree), tmp_test(reads_bytes), tmp_test(many_readers_of_one_chunk),
-	tmp_test(damaged_blob_is_an_error), tmp_test(damaged_pack_is_fetched_again), tmp_test(damaged_tree_is_made_again),
-	tmp_test(exports_files), tmp_test(checks_out), tmp_test(a_moved_tag_is_a_new_view), tmp_test(what_is_not_there),
-	tmp_test(a_registry_that_is_away_is_not_empty), tmp_test(the_first_registry_has_the_name),
-	tmp_test(closes_with_work_under_way), tmp_test(survives_a_damaged_catalog))
+RUN("cache_view", tmp_test(lists_names), tmp_test(shows_tree), tmp_test(reads_bytes),
+	tmp_test(many_readers_of_one_chunk), tmp_test(damaged_blob_is_an_error),
+	tmp_test(damaged_pack_is_fetched_again), tmp_test(damaged_tree_is_made_again),
+	tmp_test(exports_files), tmp_test(checks_out), tmp_test(a_moved_tag_is_a_new_view),
+	tmp_test(what_is_not_there), tmp_test(a_registry_that_is_away_is_not_empty),
+	tmp_test(the_first_registry_has_the_name), tmp_test(closes_with_work_under_way),
+	tmp_test(survives_a_damaged_catalog))
