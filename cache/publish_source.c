@@ -12,11 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Level 19 takes about a second for 4 MiB; a tree of the size of Linux would take minutes. */
-#define SMALL_SOURCE (8u << 20)
-#define LEVEL_SMALL  19
-#define LEVEL_LARGE  9
-
 void publish_meter_add(struct publish_meter *m, const char *what, uint64_t bytes)
 {
 	m->done += bytes;
@@ -132,11 +127,11 @@ static int put_item(void *arg, const struct walk_item *item, struct why *why)
 	return err;
 }
 
-int publish_source(int dirfd, int to, struct publish_sums *sums, struct publish_meter *meter,
+int publish_source(int dirfd, int to, int level, struct publish_sums *sums, struct publish_meter *meter,
 	struct layer_written *out, struct why *why)
 {
 	struct source s = { .sums = sums, .meter = meter };
-	s.writer = layer_writer_new(to, sums->source_bytes <= SMALL_SOURCE ? LEVEL_SMALL : LEVEL_LARGE);
+	s.writer = layer_writer_new(to, level);
 	int err = walk_directory(dirfd, "src", put_item, &s, why);
 	if (!err)
 		err = layer_writer_finish(s.writer, out, why);

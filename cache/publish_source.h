@@ -25,14 +25,13 @@ struct publish_sum {
 struct publish_sums { /* what must be found again */
 	struct publish_sum *list;
 	size_t count, cap;
-	uint64_t source_bytes;
 };
 void publish_sums_add(struct publish_sums *s, char type, const char *path, uint64_t size);
 void publish_sums_free(struct publish_sums *s);
 
 /* Writes dirfd/src as zstd:chunked to (to). Symbolic links are kept, hard links found; devices and the like
  * refused. */
-int publish_source(int dirfd, int to, struct publish_sums *sums, struct publish_meter *meter,
+int publish_source(int dirfd, int to, int level, struct publish_sums *sums, struct publish_meter *meter,
 	struct layer_written *out, struct why *why);
 
 #endif

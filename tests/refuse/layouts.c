@@ -34,13 +34,16 @@ static void check_unreadable(struct rig *r, const struct hostile *h)
 {
 	struct view *v;
 	struct entry e;
-	char byte;
+	unsigned missing = 0;
 	assert_int_equal(rig_view(r, "bad", "1.0", &v), 0);
 	assert_int_equal(rig_cat(r, v, h->tells), h->err);
 	assert_non_null(strstr(r->why.text, h->tells));
 	assert_int_equal(view_path(v, h->tells, &e), 0);
-	assert_int_equal(
-		view_read_now(v, e.index, e.size - 1, &byte, 1), -EAGAIN); /* nothing of it was kept */
+	for (uint64_t off = 0; off < e.size; off += 8) {
+		char byte;
+		missing += view_read_now(v, e.index, off, &byte, 1) == -EAGAIN;
+	}
+	assert_true(missing > 0); /* what was bad is not kept */
 	assert_int_equal(rig_export(r, v, h->tells, "out"), h->err);
 	assert_int_not_equal(access(at("out"), F_OK), 0);
 	assert_int_equal(rig_checkout(r, v, *h->tells == 's' ? "src" : "images", "dir"), h->err);
