@@ -169,7 +169,7 @@ format:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/diverfs
 	install -d $(DESTDIR)$(PREFIX)/share/diverfs $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 755 $(wildcard $(BIN)/*) $(BIN)/diverfs $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BIN)/* $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(LIBEXEC)/diverfs-* $(DESTDIR)$(PREFIX)/libexec/diverfs
 	install -m 644 $(LIBEXEC)/probe.elf $(DESTDIR)$(PREFIX)/libexec/diverfs
 	rm -rf $(DESTDIR)$(PREFIX)/share/diverfs/registry

@@ -83,7 +83,7 @@ show "cat run/hw/console"
 show "cat run/hw/wait"
 
 say "Customize" "src/ is an ordinary directory: edit, deploy again, and what changed is built."
-show "sed -i 's/[Hh]ello, world/Good morning from my own kernel/' run/hw/src/main.c"
+show "sed -i 's/hello, world/Good morning from my own kernel/' run/hw/src/main.c"
 show "echo fullVM > run/hw/deploy && cat run/hw/console | tee $T/console"
 must_say 'Good morning' "$T/console"
 printf '%s\n' "      A mistake is found where it was made:"

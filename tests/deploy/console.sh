@@ -7,19 +7,20 @@ mount_registry
 instance u 'kernel = upper'
 cd "$M/run/u" || exit 1
 ok "launch" put fullVM deploy
-exec 7>stdin # stdout, which nobody opens, goes to the console
-cat console >"$T/cat" &
+exec 7>stdin # whoever inherits it is a writer too, so the readers below close it
+# stdout, which nobody opens, goes to the console
+cat console >"$T/cat" 7>&- &
 cat=$!
-tail -f console >"$T/tail" 2>/dev/null &
-tail -n +1 -f console >"$T/tail1" 2>/dev/null &
-grep --line-buffered THREE console >"$T/grep" &
+tail -f console >"$T/tail" 2>/dev/null 7>&- &
+tail -n +1 -f console >"$T/tail1" 2>/dev/null 7>&- &
+grep --line-buffered THREE console >"$T/grep" 7>&- &
 grep=$!
 echo one >&7
 wait_for "cat sees what comes" grep -q ONE "$T/cat"
 echo two >&7
 wait_for "and what comes next" grep -q TWO "$T/cat"
 wait_for "tail -f sees it" grep -q TWO "$T/tail"
-cat console >"$T/late" &
+cat console >"$T/late" 7>&- &
 late=$!
 wait_for "a later reader sees it from the start" grep -q ONE "$T/late"
 ok "stat ends, with a true size" test "$(stat -c %s console)" -gt 0

@@ -18,7 +18,7 @@ like "the current mode is marked" "$(cat run/h/deploy)" '\[fullVM\]'
 like "console" "$(timeout "$SLOW" cat run/h/console)" '[Hh]ello'
 is "wait gives the exit code" "$(timeout "$SLOW" cat run/h/wait)" 0
 is "it has exited" "$(cat run/h/state)" exited
-like "status" "$(cat run/h/status)" '^accel +(kvm|tcg)'
+like "status" "$(cat run/h/status)" '^accel +(auto|kvm|tcg)'
 like "status knows how it ended" "$(cat run/h/status)" '^(exit|status|how)'
 like "timeline" "$(cat run/h/timeline)" 'launch'
 like "the console is kept" "$(cat run/h/console)" '[Hh]ello'

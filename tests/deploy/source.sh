@@ -7,7 +7,7 @@ mount_registry
 instance h 'kernel = hello'
 cd "$M/run/h" || exit 1
 wait_for "the template is built" state_in h "built configured"
-ok "edit src/main.c" sed -i 's/[Hh]ello[^"\\]*/Good morning/' src/main.c
+ok "edit src/main.c" sed -i 's/hello, world/Good morning/' src/main.c
 like "the edit is there" "$(cat src/main.c)" 'Good morning'
 ok "deploy builds what changed" put fullVM deploy
 like "and launches it" "$(timeout "$SLOW" cat console)" 'Good morning'

@@ -7,9 +7,8 @@ try() { timeout "$SLOW" bash -c "echo fullVM >'$M/run/$1/deploy'"; }
 
 mount_registry -o memory=64M,instances=2
 mkdir "$M/run/small"
-bash -c "printf 'kernel = hello\nmemory = 1M\n' >'$M/run/small/config'" 2>/dev/null
-fails "memory too small" "Invalid|memory|small" try small
-like "error says how much it takes" "$(cat "$M/run/small/error")" '[Mm]emory.*4( ?M|194304)|4( ?M|194304)'
+fails "memory too small" "Invalid" bash -c "printf 'kernel = hello\nmemory = 1M\n' >'$M/run/small/config'"
+like "error says how much it takes" "$(cat "$M/run/small/error")" 'at least [0-9]+M'
 put 'kernel = hello' "$M/run/small/config"
 ok "the same with its own memory" try small
 
@@ -30,8 +29,8 @@ for i in b c; do put kill "$M/run/$i/ctl"; done
 wait_for "b ended" state_is b exited
 wait_for "c ended" state_is c exited
 
-instance k 'kernel = hello' 'cpus = 200'
-fails "more processors than the kernel takes" "." try k
+mkdir "$M/run/k"
+fails "more processors than the kernel takes" "Invalid" bash -c "printf 'kernel = hello\ncpus = 200\n' >'$M/run/k/config'"
 like "error says how many" "$(cat "$M/run/k/error")" 'cpus|processor'
 if grep -q '^fullVM.*kvm' "$M/modes" && ! grep -q '^fullVM.*kvm[^:]*\(unavailable\|not\)' "$M/modes"; then
 	skip "accel = kvm without KVM" "KVM works here"
@@ -40,5 +39,5 @@ else
 	fails "accel = kvm without KVM" "." try v
 	like "error says why" "$(cat "$M/run/v/error")" 'kvm|KVM'
 fi
-rm -r "$M"/run/?*
-is "rm -r run/* leaves new" "$(ls "$M/run")" new
+rm -r "$M"/run/*/
+is "rm -r run/*/ leaves new" "$(ls "$M/run")" new

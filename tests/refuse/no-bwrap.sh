@@ -12,7 +12,7 @@ attempt() { # NAME REGEX
 mount_registry -o "bwrap=/nonexistent/bwrap"
 is "a kernel as it is still runs" "$(echo a | timeout "$SLOW" "$M/kernels/upper/1.0/run" 2>/dev/null)" A
 instance h 'kernel = hello'
-ok "src is filled" test -s "$M/run/h/src/main.c"
+wait_for "src is filled" test -s "$M/run/h/src/main.c"
 attempt "no bubblewrap" 'bubblewrap'
 unmount_registry
 
