@@ -164,7 +164,8 @@ void view_cached(const struct view *v, uint64_t *here, uint64_t *total)
 	*total = t->head->content;
 	for (uint32_t i = 0; i < t->head->chunk_count; i++) {
 		uint32_t number = 0;
-		const struct pack_ref *ref = content_pack(v->content, i, &number); /* sets number: not in one call */
+		const struct pack_ref *ref =
+			content_pack(v->content, i, &number); /* sets number: not in one call */
 		if (pack_has(ref->pack, number))
 			*here += t->chunks[i].raw;
 	}

@@ -10,8 +10,9 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define ALIGN_FROM (64u << 10) /* larger files begin at a block of the pack, so that they can be reflinked   \
-				*/
+#define ALIGN_FROM                                                                                           \
+	(64u << 10) /* larger files begin at a block of the pack, so that they can be reflinked              \
+		     */
 #define BLOCK 4096u
 
 static const char *str(const struct tree_build *b, uint32_t at)

@@ -2,6 +2,10 @@
 /* cache_view.c: names, views, reading, damage, sharing, on a real loop and pool. */
 #include "cache_rig.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
 static void publish_one(char *digest)
 {
 	make_kernel("k", "sort", 1);
@@ -475,7 +479,68 @@ static void survives_a_damaged_catalog(void **state)
 	rig_close(&r);
 }
 
-RUN("cache_view", tmp_test(lists_names), tmp_test(shows_tree), tmp_test(reads_bytes),
+/* A limit on the size of files is as good as a full disk: what is written fails, what is read does not. */
+static void a_full_disk_fails_no_read(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	struct rlimit before, none;
+	autofree char *image = noise(IMAGE_SIZE, 101);
+	publish_one(NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = before;
+	none.rlim_cur = 1;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	int viewed = rig_view(&r, "sort", "1.0", &v);
+	int read = viewed ? viewed : rig_cat(&r, v, "images/kernel.elf");
+	setrlimit(RLIMIT_FSIZE, &before);
+	assert_int_equal(viewed, 0);
+	assert_int_equal(read, 0);
+	assert_int_equal(r.data.len, IMAGE_SIZE);
+	assert_memory_equal(r.data.data, image, IMAGE_SIZE);
+	assert_int_equal(rig_export(&r, v, "images/kernel.elf", "out"), 0);
+	holds("out", image, IMAGE_SIZE);
+	view_put(v);
+	rig_close(&r);
+}
+
+static int read_all(const char *image)
+{
+	struct rig r;
+	struct view *v;
+	int bad = 0;
+	rig_open(&r, "cache", "layout");
+	bad += rig_view(&r, "sort", "1.0", &v);
+	for (uint64_t off = 0; !bad && off < IMAGE_SIZE; off += 5000) {
+		bad += rig_read(&r, v, index_of(v, "images/kernel.elf"), off, 6000);
+		bad += memcmp(r.data.data, image + off, r.data.len) != 0;
+	}
+	bad += rig_cat(&r, v, "src/big.bin");
+	view_put(v);
+	rig_close(&r);
+	return bad;
+}
+
+static void processes_share_a_cache(void **state)
+{
+	(void)state;
+	autofree char *image = noise(IMAGE_SIZE, 101);
+	publish_one(NULL);
+	for (int i = 0; i < 6; i++)
+		if (fork() == 0)
+			_exit(read_all(image) ? 1 : 0);
+	for (int i = 0; i < 6; i++) {
+		int status;
+		wait(&status);
+		assert_int_equal(status, 0);
+	}
+}
+
+RUN("cache_view", tmp_test(a_full_disk_fails_no_read), tmp_test(processes_share_a_cache),
+	tmp_test(lists_names), tmp_test(shows_tree), tmp_test(reads_bytes),
 	tmp_test(many_readers_of_one_chunk), tmp_test(damaged_blob_is_an_error),
 	tmp_test(damaged_pack_is_fetched_again), tmp_test(damaged_tree_is_made_again),
 	tmp_test(exports_files), tmp_test(checks_out), tmp_test(a_moved_tag_is_a_new_view),
