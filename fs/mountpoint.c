@@ -82,6 +82,22 @@ int mount_at(const char *path, dev_t *dev, bool *is_diverfs)
 	return found;
 }
 
+bool mount_seen(dev_t dev)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL;
+	size_t cap = 0;
+	bool seen = !f;
+	while (f && !seen && getline(&line, &cap, f) > 0) {
+		unsigned major, minor;
+		seen = sscanf(line, "%*d %*d %u:%u", &major, &minor) == 2 && makedev(major, minor) == dev;
+	}
+	free(line);
+	if (f)
+		fclose(f);
+	return seen;
+}
+
 int mount_detach(const char *path)
 {
 	char *argv[] = { "fusermount3", "-u", "-z", "-q", "--", (char *)path, NULL };

@@ -39,6 +39,8 @@ struct session {
 	struct watch *watch; /* loop only */
 	bool was_mounted;    /* set once */
 	bool mounted;	     /* loop only: seen in the tree of names */
+	int table_fd;	     /* loop only: /proc/self/mountinfo, which tells of changes */
+	struct watch *table; /* loop only */
 	pthread_t thread;
 	bool have_thread;     /* loop only */
 	pthread_mutex_t lock; /* guards all below */
@@ -160,6 +162,27 @@ static void readable(void *arg, uint32_t events)
 		;
 }
 
+static void table_changed(void *arg, uint32_t events)
+{
+	(void)events;
+	struct fs *fs = arg;
+	struct session *s = fs->mount;
+	if (mount_seen(fs->own_dev))
+		return;
+	watch_remove(s->table);
+	s->table = NULL;
+	s->mounted = false;
+	fs_shutdown(fs);
+}
+
+static void watch_table(struct fs *fs)
+{
+	struct session *s = fs->mount;
+	s->table_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	if (s->table_fd >= 0)
+		s->table = loop_watch(fs->loop, s->table_fd, EPOLLPRI, table_changed, fs);
+}
+
 /* --- beginning and end ------------------------------------------------------------------------- */
 
 /* The kernel's first request is answered here, so that the mount is usable, or known not to be, when mounting
@@ -199,6 +222,7 @@ int ops_mount(struct fs *fs, struct fuse_args *args, struct why *why)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->more, NULL);
 	s->last = &s->first;
+	s->table_fd = -1;
 	fs->session = fuse_session_new(args, &ops_table, sizeof ops_table, fs);
 	if (!fs->session)
 		return why_fail(why, -EINVAL, "libfuse does not take these mount options");
@@ -207,6 +231,7 @@ int ops_mount(struct fs *fs, struct fuse_args *args, struct why *why)
 		return err;
 	s->have_thread = !pthread_create(&s->thread, NULL, forget_thread, fs);
 	s->watch = loop_watch(fs->loop, fuse_session_fd(fs->session), EPOLLIN, readable, fs);
+	watch_table(fs);
 	loop_spin(fs->loop, spin, fs, SPIN_US);
 	return 0;
 }
@@ -281,7 +306,10 @@ void ops_free(struct fs *fs)
 	if (!s)
 		return;
 	watch_remove(s->watch);
-	s->watch = NULL;
+	watch_remove(s->table);
+	s->watch = s->table = NULL;
+	if (s->table_fd >= 0)
+		close(s->table_fd);
 	if (!end_thread(s)) {
 		log_warn("%s: the kernel holds a request back; left to it", fs->opt.mountpoint);
 		return;

@@ -22,6 +22,8 @@ int publish_main(int argc, char **argv);
 /* What is mounted at (path), topmost: 1 and its device and whether it is a diverfs (both may be NULL), 0
  * nothing, or -errno. Reads /proc/self/mountinfo, touches neither path nor mount. */
 int mount_at(const char *path, dev_t *dev, bool *is_diverfs);
+/* True if device (dev) is mounted anywhere, or it cannot be found out. */
+bool mount_seen(dev_t dev);
 /* Takes the topmost mount at (path) out of the tree of names. Waits for fusermount3: not for the loop. */
 int mount_detach(const char *path);
 
