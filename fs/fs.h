@@ -8,16 +8,19 @@
  * Rooms    main.c       the order of beginning and end, signals; options.c the command line; mountpoint.c
  *                       where it is mounted and its state; start.h is between these three
  *          ops.c        libfuse's operation table; the only place that replies to the kernel
+ *          caller.c     who is behind a request, and whether he still wants it
  *          session.c    the mount itself: its descriptor, what the kernel is told to forget
  *          tree.c       node numbers and classes; knows nothing of libfuse
  *          root.c       /, README, modes, status, log             (class FIXED)
  *          kernels.c    kernels/: names and tags                  (class NAMES)
  *          views.c      below a tag: entries, run, cached         (class VIEW)
- *          instance.c   what an instance is, its states, what moves it from one to the next
- *          config.c     an instance's config, checked and resolved
- *          launch.c     deployers: modes, starting, following, finding again, stopping
- *          files.c      run/ and the control files of an instance  (class RUN)
- *          stream.c     console, stdin, stdout, events, build.log, wait: what parks
+ *          run.c        all instances: found again when a daemon begins, stopped when it ends
+ *          instance.c   what an instance is, its states; texts.c what its small files say
+ *          config.c     the text of config, checked; chosen.c its kernel, looked up; edit.c how it is written
+ *          work.c       what moves an instance on: images.c template and images, build.c builds, fingerprint.c
+ *          machine.c    one launch of it; launch.c deployers: starting, following, finding again; modes.c which there are
+ *          files.c      run/ and the files of an instance, names.c their names, pending.c commands that wait (class RUN)
+ *          stream.c     what parks: logs.c console, events, build.log; pipes.c stdin and stdout
  *          workspace.c  src/ (writable) and images/: real directories shown   (class SRC)
  *          client/      diverfs-run, the program behind kernels/NAME/TAG/run
  */

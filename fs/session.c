@@ -216,8 +216,22 @@ static int mount_session(struct fs *fs, struct why *why)
 	return handshake(fs, why);
 }
 
+/* libfuse's own words go where ours go. */
+static void fuse_says(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	autobuf struct buf text = { 0 };
+	buf_vprintf(&text, fmt, ap);
+	while (text.len && text.data[text.len - 1] == '\n')
+		text.data[--text.len] = '\0';
+	if (level >= FUSE_LOG_DEBUG)
+		log_debug("%s", text.data);
+	else
+		log_error("%s", text.data);
+}
+
 int ops_mount(struct fs *fs, struct fuse_args *args, struct why *why)
 {
+	fuse_set_log_func(fuse_says);
 	struct session *s = fs->mount = xcalloc(1, sizeof *s);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->more, NULL);
