@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * build.c: a build of an instance: the kernel's sources are checked out once, then diverfs-build runs the command in its
- * sandbox, and what it left in $OUT becomes images/. It has a directory of its own, build/, because a machine may run
- * beside it.
+ * build.c: a build of an instance: the kernel's sources are checked out once, then diverfs-build runs the
+ * command in its sandbox, and what it left in $OUT becomes images/. It has a directory of its own, build/,
+ * because a machine may run beside it.
  */
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #define BUILD_TIMEOUT_S 600u
-#define BUILD_MEMORY    (4ull << 30)
-#define BUILD_DISK      (2ull << 30)
-#define BUILD_PROCS     512u
+#define BUILD_MEMORY	(4ull << 30)
+#define BUILD_DISK	(2ull << 30)
+#define BUILD_PROCS	512u
 
 struct building {
 	struct instance *in;
@@ -74,8 +74,8 @@ static void take_run(struct work_job *j)
 
 		if (fstatat(j->dirfd, made, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
 			continue;
-		j->err = why_fail(&j->why, -EIO, "the build ended well but did not make %s: its command must put it into $OUT",
-			*p);
+		j->err = why_fail(&j->why, -EIO,
+			"the build ended well but did not make %s: its command must put it into $OUT", *p);
 		return;
 	}
 	j->err = images_replace(j->dirfd, "build/out", &j->why);
@@ -142,7 +142,8 @@ static void on_exit_frame(struct instance *in, const void *text, size_t len)
 	conf_parse(text, len, take_end, &e, &w->build_why);
 	w->build_ok = !e.failed && e.status == 0;
 	if (!w->build_ok)
-		why_fail(&w->build_why, e.err ? e.err : -EIO, "%s", e.error ? e.error : "the build failed (see build.log)");
+		why_fail(&w->build_why, e.err ? e.err : -EIO, "%s",
+			e.error ? e.error : "the build failed (see build.log)");
 	free(e.error);
 	deployer_send(w->builder, FRAME_BYE, 0, 0, NULL, 0);
 	deployer_spare(w->builder);
@@ -176,7 +177,8 @@ static void on_gone(struct instance *in, bool clean, const char *how)
 	(void)clean;
 	w->builder = NULL;
 	if (!w->build_ended)
-		why_fail(&w->build_why, -EIO, "the build was lost: %s (see deployer.log in %s/build)", how, in->dir);
+		why_fail(&w->build_why, -EIO, "the build was lost: %s (see deployer.log in %s/build)", how,
+			in->dir);
 	if (w->build_ended && w->build_ok)
 		take_result(in);
 	else

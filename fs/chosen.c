@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chosen.c: a name becomes a kernel in three steps, each of which may have to wait: the list of names (only when no tag
- * was given), the view, and its kernel.conf.
+ * chosen.c: a name becomes a kernel in three steps, each of which may have to wait: the list of names (only
+ * when no tag was given), the view, and its kernel.conf.
  */
 #include "fs/chosen.h"
 

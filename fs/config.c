@@ -69,10 +69,12 @@ int config_split_kernel(const char *value, char **name, char **reference, struct
 
 	*name = *reference = NULL;
 	if (!name_ok(value, (size_t)(end - value)))
-		return why_fail(why, -EINVAL, "kernel: '%s' is not a kernel's name (write NAME, NAME:TAG or NAME@sha256:...)",
+		return why_fail(why, -EINVAL,
+			"kernel: '%s' is not a kernel's name (write NAME, NAME:TAG or NAME@sha256:...)",
 			value);
 	if (at && !digest_ok(at + 1))
-		return why_fail(why, -EINVAL, "kernel: '%s' is not a digest (sha256: and 64 hexadecimal digits)", at + 1);
+		return why_fail(why, -EINVAL,
+			"kernel: '%s' is not a digest (sha256: and 64 hexadecimal digits)", at + 1);
 	if (colon && !tag_ok(colon + 1))
 		return why_fail(why, -EINVAL, "kernel: '%s' is not a tag", colon + 1);
 	*name = xstrndup(value, (size_t)(end - value));
@@ -116,7 +118,8 @@ static int key_cmdline(struct config *c, const char *key, const char *value, str
 {
 	for (const char *p = value; *p; p++)
 		if ((unsigned char)*p < 0x20 && *p != '\t')
-			return why_fail(why, -EINVAL, "%s: a command line cannot hold a line break or control character", key);
+			return why_fail(why, -EINVAL,
+				"%s: a command line cannot hold a line break or control character", key);
 	c->cmdline = xstrdup(value);
 	return 0;
 }
@@ -124,12 +127,14 @@ static int key_cmdline(struct config *c, const char *key, const char *value, str
 static int key_build(struct config *c, const char *key, const char *value, struct why *why)
 {
 	if (!*value)
-		return why_fail(why, -EINVAL, "%s: there is no command (leave the line out for the kernel's own)", key);
+		return why_fail(why, -EINVAL,
+			"%s: there is no command (leave the line out for the kernel's own)", key);
 	c->build = xstrdup(value);
 	return 0;
 }
 
-static int take_word(char **out, const char *key, const char *value, const char *const *words, struct why *why)
+static int take_word(
+	char **out, const char *key, const char *value, const char *const *words, struct why *why)
 {
 	int i = conf_word(key, value, words, why);
 
@@ -303,26 +308,32 @@ static int check_sizes(const struct settings *s, const struct kernel_conf *k, st
 	if (s->memory < l->memory_min) {
 		conf_put_size(&have, s->memory);
 		conf_put_size(&min, l->memory_min);
-		return why_fail(why, -EINVAL, "memory: %s is too little; %s needs at least %s (memory = %s)", have.data,
-			k->name, min.data, min.data);
+		return why_fail(why, -EINVAL, "memory: %s is too little; %s needs at least %s (memory = %s)",
+			have.data, k->name, min.data, min.data);
 	}
 	if (l->cpus_max && s->cpus > l->cpus_max)
 		return why_fail(why, -EINVAL, "cpus: %s can use %u at most", k->name, l->cpus_max);
 	return 0;
 }
 
-int config_settle(const struct config *c, const struct kernel_conf *k, int mode, struct settings *out, struct why *why)
+int config_settle(
+	const struct config *c, const struct kernel_conf *k, int mode, struct settings *out, struct why *why)
 {
 	int m = mode >= 0 ? mode : c->mode >= 0 ? c->mode : first_mode(k);
 	const struct kernel_launch *l = &k->launch[m];
 
 	if (!l->supported)
-		return why_fail(why, -EOPNOTSUPP, "%s does not run in %s (see modes in its kernel.conf)", k->name,
-			kernel_mode_names[m]);
+		return why_fail(why, -EOPNOTSUPP, "%s does not run in %s (see modes in its kernel.conf)",
+			k->name, kernel_mode_names[m]);
 	*out = (struct settings){
 		.mode = m,
-		.memory = c->memory ? c->memory : l->memory ? l->memory : l->memory_min ? l->memory_min : 16 * MEMORY_MIN,
-		.cpus = c->cpus ? c->cpus : l->cpus ? l->cpus : 1,
+		.memory = c->memory	  ? c->memory
+			  : l->memory	  ? l->memory
+			  : l->memory_min ? l->memory_min
+					  : 16 * MEMORY_MIN,
+		.cpus = c->cpus	  ? c->cpus
+			: l->cpus ? l->cpus
+				  : 1,
 		.cmdline = either(c->cmdline, l->cmdline, ""),
 		.machine = either(c->machine, l->machine, "auto"),
 		.accel = either(c->accel, NULL, "auto"),
@@ -366,7 +377,8 @@ bool config_version_higher(const char *a, const char *b)
 			continue;
 		}
 		if (*a != *b) {
-			if (!*a || !*b) /* what follows a '-' comes before the release: 1.0-rc1 < 1.0 < 1.0.1 */
+			if (!*a ||
+				!*b) /* what follows a '-' comes before the release: 1.0-rc1 < 1.0 < 1.0.1 */
 				return *a ? *a != '-' : *b == '-';
 			return *a > *b;
 		}

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * edit.c: a text becomes the config in force in two steps: its lines are checked at once, its kernel is looked up, for
- * which the write may have to wait. Only what passed both is kept, so there is always a valid config.
+ * edit.c: a text becomes the config in force in two steps: its lines are checked at once, its kernel is
+ * looked up, for which the write may have to wait. Only what passed both is kept, so there is always a valid
+ * config.
  *
- * The last line of a draft may be unfinished (a write need not end at a line's end). Such a text is tried as it stands, but
- * a failure is then no error yet: the rest may come. What is still wrong when the last writer closes is told in `error`.
+ * The last line of a draft may be unfinished (a write need not end at a line's end). Such a text is tried as
+ * it stands, but a failure is then no error yet: the rest may come. What is still wrong when the last writer
+ * closes is told in `error`.
  */
 #include "fs/edit.h"
 
@@ -17,13 +19,13 @@
 
 struct check { /* a text on its way into force */
 	struct instance *in;
-	struct buf text;  /* becomes the draft */
-	size_t whole;     /* so much of it was parsed: all, or the complete lines */
-	bool tentative;   /* its last line may go on: a failure is not told */
-	bool is_close;    /* the last writer has gone */
+	struct buf text; /* becomes the draft */
+	size_t whole;	 /* so much of it was parsed: all, or the complete lines */
+	bool tentative;	 /* its last line may go on: a failure is not told */
+	bool is_close;	 /* the last writer has gone */
 	struct config cfg;
-	fuse_req_t req;   /* NULL: nobody waits */
-	size_t size;      /* of the write; 0: answer with reply_err */
+	fuse_req_t req;	  /* NULL: nobody waits */
+	size_t size;	  /* of the write; 0: answer with reply_err */
 	uint32_t scratch; /* the file that a rename takes away on success; 0: none */
 };
 
@@ -215,7 +217,8 @@ void edit_write(struct instance *in, fuse_req_t req, const char *data, size_t si
 	struct check *c;
 
 	if (d->checking) {
-		reply_err(req, instance_error(in, -EBUSY, "config: another write is being checked; write again"));
+		reply_err(req,
+			instance_error(in, -EBUSY, "config: another write is being checked; write again"));
 		return;
 	}
 	draft_begin(in);
@@ -304,7 +307,8 @@ void edit_replace(struct instance *in, fuse_req_t req, const struct scratch *fro
 
 	if (d->active || from->data.len > CONFIG_TEXT_MAX) {
 		reply_err(req, instance_error(in, d->active ? -EBUSY : -EFBIG,
-					d->active ? "config: somebody else is writing it" : "config: it is larger than 64 KiB"));
+				       d->active ? "config: somebody else is writing it"
+						 : "config: it is larger than 64 KiB"));
 		return;
 	}
 	d->active = true;
@@ -342,7 +346,8 @@ int scratch_create(struct instance *in, const char *name, uint32_t mode, struct 
 
 	if (e->nscratch >= SCRATCH_FILES_MAX)
 		return instance_error(in, -ENOSPC,
-			"this directory holds an instance's own files, and a few small ones of editors; put yours into src/");
+			"this directory holds an instance's own files, and a few small ones of editors; put "
+			"yours into src/");
 	s = xcalloc(1, sizeof(*s));
 	s->id = ++e->next_id;
 	s->name = xstrdup(name);

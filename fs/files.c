@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * files.c: the files of run/ as they are opened, read and written. A control file acts in write(2): one command a
- * write, and its errno is the answer, because shells do not look at close(2).
+ * files.c: the files of run/ as they are opened, read and written. A control file acts in write(2): one
+ * command a write, and its errno is the answer, because shells do not look at close(2).
  */
 #include "fs/files.h"
 
@@ -35,12 +35,14 @@ const char *const run_file_names[RUN_FILES] = {
 
 static bool is_writable(enum run_file f)
 {
-	return f == RUN_CONFIG || f == RUN_DEPLOY || f == RUN_CTL || f == RUN_CONSOLE || f == RUN_STDIN || f == RUN_SCRATCH;
+	return f == RUN_CONFIG || f == RUN_DEPLOY || f == RUN_CTL || f == RUN_CONSOLE || f == RUN_STDIN ||
+	       f == RUN_SCRATCH;
 }
 
 static bool is_stream(enum run_file f)
 {
-	return f == RUN_WAIT || f == RUN_EVENTS || f == RUN_CONSOLE || f == RUN_STDIN || f == RUN_STDOUT || f == RUN_BUILD_LOG;
+	return f == RUN_WAIT || f == RUN_EVENTS || f == RUN_CONSOLE || f == RUN_STDIN || f == RUN_STDOUT ||
+	       f == RUN_BUILD_LOG;
 }
 
 /* --- nodes ------------------------------------------------------------------------------------- */
@@ -164,7 +166,8 @@ static void run_setattr(struct fs *fs, fuse_req_t req, struct node n, const stru
 	int err = run_node_of(fs, n, &r);
 
 	(void)fi;
-	/* Editors put mode and owner of the old file on the new one: that must not fail, and need not do anything. */
+	/* Editors put mode and owner of the old file on the new one: that must not fail, and need not do
+	 * anything. */
 	if (!err && (to_set & perms) && r.file != RUN_CONFIG && r.file != RUN_SCRATCH)
 		err = -EPERM;
 	if (!err && (to_set & FUSE_SET_ATTR_MODE) && r.file == RUN_SCRATCH)
@@ -273,7 +276,8 @@ static void reply_part(fuse_req_t req, const struct buf *b, size_t size, uint64_
 	reply_data(req, n ? b->data + off : NULL, n < size ? n : size);
 }
 
-static void run_read(struct fs *fs, fuse_req_t req, struct node n, size_t size, uint64_t off, struct fuse_file_info *fi)
+static void run_read(
+	struct fs *fs, fuse_req_t req, struct node n, size_t size, uint64_t off, struct fuse_file_info *fi)
 {
 	struct handle *h = run_handle(fi);
 
@@ -336,11 +340,13 @@ static void run_ctl(struct instance *in, const char *words, fuse_req_t req, size
 		err = work_clean(in, &why);
 		if (!err)
 			reply_written(req, size);
-	} else if (strcmp(words, "reset") == 0 || strcmp(words, "pause") == 0 || strcmp(words, "resume") == 0
-		|| strncmp(words, "resize ", 7) == 0) {
+	} else if (strcmp(words, "reset") == 0 || strcmp(words, "pause") == 0 ||
+		   strcmp(words, "resume") == 0 || strncmp(words, "resize ", 7) == 0) {
 		err = machine_command(in, words, req, size, &why);
 	} else {
-		err = why_fail(&why, -EINVAL, "ctl: there is no word '%s'; the words are build, stop, kill, reset, pause, resume, clean",
+		err = why_fail(&why, -EINVAL,
+			"ctl: there is no word '%s'; the words are build, stop, kill, reset, pause, resume, "
+			"clean",
 			words);
 	}
 	if (err)
@@ -358,7 +364,8 @@ static void command(struct instance *in, enum run_file file, fuse_req_t req, con
 		end--;
 	while (begin < end && (data[begin] == ' ' || data[begin] == '\t'))
 		begin++;
-	if (size > COMMAND_MAX || memchr(data + begin, '\n', end - begin) || memchr(data + begin, '\0', end - begin)) {
+	if (size > COMMAND_MAX || memchr(data + begin, '\n', end - begin) ||
+		memchr(data + begin, '\0', end - begin)) {
 		why_fail(&why, -EINVAL, "%s takes one word a write", run_file_names[file]);
 		refuse(in, req, -EINVAL, &why);
 		return;
@@ -370,7 +377,8 @@ static void command(struct instance *in, enum run_file file, fuse_req_t req, con
 		work_deploy(in, words, req, size);
 }
 
-static void write_scratch(struct handle *h, fuse_req_t req, const char *data, size_t size, uint64_t off, bool append)
+static void write_scratch(
+	struct handle *h, fuse_req_t req, const char *data, size_t size, uint64_t off, bool append)
 {
 	int err = scratch_write(h->scratch, data, size, append ? h->scratch->data.len : off);
 
@@ -380,8 +388,8 @@ static void write_scratch(struct handle *h, fuse_req_t req, const char *data, si
 		reply_written(req, size);
 }
 
-static void run_write(struct fs *fs, fuse_req_t req, struct node n, const char *data, size_t size, uint64_t off,
-	struct fuse_file_info *fi)
+static void run_write(struct fs *fs, fuse_req_t req, struct node n, const char *data, size_t size,
+	uint64_t off, struct fuse_file_info *fi)
 {
 	struct handle *h = run_handle(fi);
 	struct instance *in = h->in;
@@ -416,7 +424,8 @@ static void run_fsync(struct fs *fs, fuse_req_t req, struct node n, int datasync
 	reply_err(req, 0);
 }
 
-static void run_poll(struct fs *fs, fuse_req_t req, struct node n, struct fuse_pollhandle *ph, struct fuse_file_info *fi)
+static void run_poll(
+	struct fs *fs, fuse_req_t req, struct node n, struct fuse_pollhandle *ph, struct fuse_file_info *fi)
 {
 	struct handle *h = run_handle(fi);
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * files.h: between files.c (opening, reading, writing) and names.c (looking up, listing, making, removing) of class RUN.
+ * files.h: between files.c (opening, reading, writing) and names.c (looking up, listing, making, removing) of
+ * class RUN.
  *
  * Nodes    a = the instance's serial, 0 for run/ itself
  *          b = file | generation << 8      enum run_file
  *            = RUN_SCRATCH_BIT | id        an editor's scratch file
  *
- * The generation changes while a write through the present inode has no answer yet: the kernel holds that inode's lock
- * for as long, so whoever opens the same file meanwhile would hang where no signal reaches him. Another inode has
- * another lock. Nothing is remembered of names (time to live 0), so a lookup comes before each open.
+ * The generation changes while a write through the present inode has no answer yet: the kernel holds that
+ * inode's lock for as long, so whoever opens the same file meanwhile would hang where no signal reaches him.
+ * Another inode has another lock. Nothing is remembered of names (time to live 0), so a lookup comes before
+ * each open.
  */
 #ifndef FS_FILES_H
 #define FS_FILES_H
@@ -19,7 +21,7 @@
 
 struct fuse_file_info;
 
-struct run_node { /* what a node number means now */
+struct run_node {	     /* what a node number means now */
 	struct instance *in; /* NULL: run/ itself */
 	enum run_file file;
 	struct scratch *scratch; /* RUN_SCRATCH only */
@@ -36,12 +38,14 @@ int run_open_node(struct fs *fs, const struct run_node *n, bool truncate, struct
 
 /* names.c */
 void run_lookup(struct fs *fs, fuse_req_t req, struct node dir, const char *name);
-void run_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t off, struct listing *l, struct fuse_file_info *fi);
+void run_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t off, struct listing *l,
+	struct fuse_file_info *fi);
 void run_mkdir(struct fs *fs, fuse_req_t req, struct node dir, const char *name, mode_t mode);
 void run_rmdir(struct fs *fs, fuse_req_t req, struct node dir, const char *name);
 void run_unlink(struct fs *fs, fuse_req_t req, struct node dir, const char *name);
-void run_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name, struct node newdir, const char *newname,
-	unsigned flags);
-void run_create(struct fs *fs, fuse_req_t req, struct node dir, const char *name, mode_t mode, struct fuse_file_info *fi);
+void run_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name, struct node newdir,
+	const char *newname, unsigned flags);
+void run_create(struct fs *fs, fuse_req_t req, struct node dir, const char *name, mode_t mode,
+	struct fuse_file_info *fi);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fingerprint.c: walks a directory in the order of its names and feeds what it finds to one hash, each piece with its
- * length before it.
+ * fingerprint.c: walks a directory in the order of its names and feeds what it finds to one hash, each piece
+ * with its length before it.
  */
 #include "fs/fingerprint.h"
 
@@ -18,7 +18,7 @@
 #include <xxhash.h>
 
 #define DEPTH_MAX 128
-#define PIECE     (64u << 10)
+#define PIECE	  (64u << 10)
 
 struct names {
 	char **at;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fingerprint.h: XXH3 of a directory: names, kinds, x bits, contents, targets of links. Times and owners do not count,
- * nor the order of the directory. For deciding whether a build can be reused; against accidents, not forgers.
+ * fingerprint.h: XXH3 of a directory: names, kinds, x bits, contents, targets of links. Times and owners do
+ * not count, nor the order of the directory. For deciding whether a build can be reused; against accidents,
+ * not forgers.
  *
  * Threads  any; waits for the disk
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * images.c: what a kernel brings along: its images, used as they are while nothing was changed, and the template of its
- * applications, which fills src/. Both are made beside the old and take its place by a rename.
+ * images.c: what a kernel brings along: its images, used as they are while nothing was changed, and the
+ * template of its applications, which fills src/. Both are made beside the old and take its place by a
+ * rename.
  */
 #include "cache/base/io.h"
 #include "cache/base/seglog.h"
@@ -79,7 +80,8 @@ static void fill_done(struct instance *in, struct work_job *j)
 		w->template_hash = j->hash;
 		snprintf(w->template_from, sizeof(w->template_from), "%s", j->source);
 		instance_save(in);
-		instance_event(in, "src filled from the template of %s", in->kernel ? in->kernel->text : "the kernel");
+		instance_event(in, "src filled from the template of %s",
+			in->kernel ? in->kernel->text : "the kernel");
 	}
 	in->work.scanned = false;
 	if (!j->err) {
@@ -240,7 +242,8 @@ static void export_all_done(struct exporting *x)
 
 	j->source = xasprintf("kernel %s", view_digest(x->kernel->view));
 	if (!in->anonymous)
-		j->note = xasprintf("nothing was changed: the images of %s are used as they are\n", x->kernel->text);
+		j->note = xasprintf(
+			"nothing was changed: the images of %s are used as they are\n", x->kernel->text);
 	chosen_put(x->kernel);
 	free(x);
 	in->work.built[0] = '\0'; /* a daemon that dies in the middle must not believe what images/ was */

@@ -6,11 +6,8 @@
 
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
-#include "cache/base/seglog.h"
-#include "deployers/deploy.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -107,7 +104,7 @@ void instance_release(struct instance *in)
 		free_instance(in);
 }
 
-static struct instance *instance_new(struct run *r, const char *name, int dirfd)
+struct instance *instance_new(struct run *r, const char *name, int dirfd)
 {
 	struct instance *in = xcalloc(1, sizeof(*in));
 
@@ -127,10 +124,11 @@ static struct instance *instance_new(struct run *r, const char *name, int dirfd)
 	in->images = workspace_new(r->fs, dirfd, "images", false);
 	workspace_set_removable(in->src, true);
 	workspace_set_removable(in->images, true);
+	list_add(r, in);
 	return in;
 }
 
-static int open_dir(struct run *r, const char *name)
+int instance_open_dir(struct run *r, const char *name)
 {
 	int fd = openat(r->dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -143,7 +141,7 @@ static int make_dir(struct run *r, const char *name)
 
 	if (mkdirat(r->dirfd, name, 0700) < 0)
 		return -errno;
-	fd = open_dir(r, name);
+	fd = instance_open_dir(r, name);
 	if (fd >= 0 && mkdirat(fd, "src", 0755) < 0) {
 		int err = -errno;
 
@@ -178,15 +176,12 @@ int instance_make(struct run *r, const char *name, struct instance **out)
 		return fd;
 	in = instance_new(r, name ? name : made, fd);
 	in->anonymous = !name;
-	list_add(r, in);
 	instance_save(in);
 	*out = in;
 	return 0;
 }
 
 /* --- the end ----------------------------------------------------------------------------------- */
-
-static void all_ended(struct run *r);
 
 struct removal {
 	struct instance *in;
@@ -214,10 +209,11 @@ static void remove_done(void *arg)
 	*q = x->in->next;
 	instance_release(x->in);
 	free(x);
-	all_ended(r);
+	run_ended_one(r);
 }
 
-/* The directory is renamed first, so that the name is free at once and a daemon that dies in the middle knows. */
+/* The directory is renamed first, so that the name is free at once and a daemon that dies in the middle
+ * knows. */
 static void remove_when_idle(struct instance *in)
 {
 	struct removal *x;
@@ -260,8 +256,10 @@ const char *instance_state(const struct instance *in)
 	if (in->machine.up)
 		return in->machine.state;
 	if (in->work.active)
-		return in->work.step == WORK_LAUNCH || in->work.step == WORK_PROBE || in->work.step == WORK_CLEAR ? "launching"
-														  : "building";
+		return in->work.step == WORK_LAUNCH || in->work.step == WORK_PROBE ||
+				       in->work.step == WORK_CLEAR
+			       ? "launching"
+			       : "building";
 	return in->result;
 }
 
@@ -286,10 +284,11 @@ void instance_changed(struct instance *in)
 	}
 	if (in->gone)
 		remove_when_idle(in);
-	all_ended(in->run);
+	run_ended_one(in->run);
 }
 
-void instance_configure(struct instance *in, const struct buf *text, struct config *cfg, struct chosen *kernel)
+void instance_configure(
+	struct instance *in, const struct buf *text, struct config *cfg, struct chosen *kernel)
 {
 	buf_clear(&in->text);
 	buf_append(&in->text, text->data ? text->data : "", text->len);
@@ -395,255 +394,4 @@ void instance_save(struct instance *in)
 	err = io_write_file(in->dirfd, "meta", b.data, b.len, 0600, false);
 	if (err)
 		log_error("%s: cannot write its state in %s: %s", in->name, in->dir, err_text(err));
-}
-
-static int take_meta(void *arg, unsigned line, const char *key, const char *value, struct why *why)
-{
-	struct instance *in = arg;
-	struct work *w = &in->work;
-
-	(void)line;
-	(void)why;
-	if (strcmp(key, "anonymous") == 0)
-		in->anonymous = strcmp(value, "yes") == 0;
-	else if (strcmp(key, "pin") == 0)
-		snprintf(in->pin, sizeof(in->pin), "%s", value);
-	else if (strcmp(key, "built") == 0)
-		snprintf(w->built, sizeof(w->built), "%s", value);
-	else if (strcmp(key, "sources_from") == 0)
-		snprintf(w->sources_from, sizeof(w->sources_from), "%s", value);
-	else if (strcmp(key, "template_from") == 0)
-		snprintf(w->template_from, sizeof(w->template_from), "%s", value);
-	else if (strcmp(key, "template_hash") == 0)
-		conf_number(key, value, 0, UINT64_MAX, &w->template_hash, NULL);
-	else if (strcmp(key, "made") == 0)
-		conf_number(key, value, 0, UINT64_MAX, &in->made_ns, NULL);
-	return 0;
-}
-
-static void load_config(struct instance *in)
-{
-	struct why why = { 0 };
-	int err = io_read_file(in->dirfd, "config", CONFIG_TEXT_MAX, &in->text);
-
-	config_free(&in->cfg);
-	if (err && err != -ENOENT)
-		why_fail_errno(&why, err, "config cannot be read back");
-	if (!why.err && config_parse(&in->cfg, in->text.data ? in->text.data : "", in->text.len, &why) == 0)
-		return;
-	instance_error(in, why.err, why.text);
-	config_parse(&in->cfg, "", 0, NULL);
-}
-
-static void ignore_frame(void *arg, const struct frame *f, const void *payload)
-{
-	(void)arg;
-	(void)f;
-	(void)payload;
-}
-
-static void ignore_closed(void *arg, int err)
-{
-	(void)arg;
-	(void)err;
-}
-
-/* A build of a daemon that is no more: nobody waits for it. */
-static void end_old_build(struct instance *in)
-{
-	static const char kill_word[] = "kill";
-	autoclose int dir = openat(in->dirfd, "build", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct deploy_hello hello = { .rev = DEPLOY_REV, .pid = (uint32_t)getpid() };
-	struct seglog *log;
-	struct chan *c;
-	int sock;
-
-	if (dir < 0)
-		return;
-	if (seglog_open(dir, "build.log", &log) == 0) {
-		in->streams.build_log.end = seglog_end(log);
-		seglog_close(log);
-	}
-	sock = io_unix_connect(dir, "sock");
-	if (sock < 0)
-		return;
-	c = chan_new(in->fs->loop, sock, ignore_frame, ignore_closed, NULL);
-	chan_send(c, FRAME_HELLO, 0, 0, &hello, sizeof(hello));
-	chan_send(c, FRAME_COMMAND, 0, 1, kill_word, strlen(kill_word));
-	chan_send(c, FRAME_BYE, 0, 0, NULL, 0);
-	chan_flush(c);
-	chan_free(c);
-}
-
-static void load(struct run *r, const char *name)
-{
-	autobuf struct buf meta = { 0 };
-	int fd = open_dir(r, name);
-	struct instance *in;
-
-	if (fd < 0) {
-		log_error("%s/%s: %s", r->dir, name, err_text(fd));
-		return;
-	}
-	in = instance_new(r, name, fd);
-	if (io_read_file(fd, "meta", 65536, &meta) == 0)
-		conf_parse(meta.data, meta.len, take_meta, in, NULL);
-	list_add(r, in);
-	load_config(in);
-	in->result = in->cfg.kernel ? *in->work.built ? "built" : "configured" : "new";
-	end_old_build(in);
-	machine_find(in);
-	instance_changed(in);
-	if (in->anonymous) /* who held run/new open has lost it with the mount */
-		instance_end(in);
-}
-
-static void load_all(struct run *r)
-{
-	int fd = openat(r->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	while (d && (e = readdir(d))) {
-		if (strncmp(e->d_name, ".gone-", 6) == 0)
-			io_remove_tree(r->dirfd, e->d_name);
-		else if (instance_name_ok(e->d_name))
-			load(r, e->d_name);
-	}
-	if (d)
-		closedir(d);
-}
-
-int run_init(struct fs *fs, struct why *why)
-{
-	struct run *r = xcalloc(1, sizeof(*r));
-	char fd_path[64];
-	int err = io_mkdirs(fs->state_fd, "instances", 0700);
-
-	fs->run = r;
-	r->fs = fs;
-	r->dirfd = -1;
-	r->next_serial = 1;
-	if (!err)
-		r->dirfd = openat(fs->state_fd, "instances", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (err || r->dirfd < 0)
-		return why_fail_errno(why, err ? err : -errno, "cannot make instances/ in the state directory %s",
-			fs->opt.state_dir);
-	snprintf(fd_path, sizeof(fd_path), "/proc/self/fd/%d", r->dirfd);
-	r->dir = realpath(fd_path, NULL);
-	if (!r->dir)
-		return why_fail_errno(why, -errno, "cannot find the state directory %s", fs->opt.state_dir);
-	r->modes = modes_new(fs);
-	load_all(r);
-	return 0;
-}
-
-/* --- the end of the mount ---------------------------------------------------------------------- */
-
-static bool anything_left(const struct run *r)
-{
-	if (r->ending)
-		return true;
-	for (const struct instance *in = r->first; in; in = in->next)
-		if (in->machine.dep || in->work.builder || in->work.active)
-			return true;
-	return false;
-}
-
-static void tell_stopped(void *arg)
-{
-	struct run *r = arg;
-	void (*done)(void *) = r->stopped;
-
-	if (!done || anything_left(r))
-		return;
-	r->stopped = NULL;
-	done(r->stopped_arg);
-}
-
-static void all_ended(struct run *r)
-{
-	if (r->stopping && r->stopped)
-		loop_defer(r->fs->loop, tell_stopped, r);
-}
-
-static void stop_one(struct instance *in, bool keep)
-{
-	work_cancel(in);
-	if (keep && in->machine.up && !in->anonymous) {
-		struct deployer *d = in->machine.dep;
-
-		in->machine.dep = NULL;
-		in->machine.up = false;
-		deployer_let_go(d);
-		stream_machine_ended(in); /* for the readers here it is over */
-	} else if (in->machine.up) {
-		machine_stop(in, in->anonymous);
-	} else {
-		machine_dismiss(in);
-	}
-}
-
-void run_stop(struct fs *fs, void (*done)(void *arg), void *arg)
-{
-	struct run *r = fs->run;
-	struct instance *next;
-
-	r->stopping = true;
-	r->stopped = done;
-	r->stopped_arg = arg;
-	for (struct instance *in = r->first; in; in = next) {
-		next = in->next;
-		stop_one(in, fs->opt.keep);
-		if (in->anonymous)
-			instance_end(in);
-	}
-	all_ended(r);
-}
-
-void run_free(struct fs *fs)
-{
-	struct run *r = fs->run;
-	struct instance *next;
-
-	if (!r)
-		return;
-	for (struct instance *in = r->first; in; in = next) {
-		next = in->next;
-		stream_fail_all(in, -EIO);
-		pending_fail_all(in, -EIO);
-		instance_release(in);
-	}
-	modes_free(r->modes);
-	fs->run = NULL;
-	if (r->ending) /* given up after a deadline: what still comes back from the pool needs it */
-		return;
-	if (r->dirfd >= 0)
-		close(r->dirfd);
-	free(r->dir);
-	free(r);
-}
-
-void run_modes(struct fs *fs, struct buf *out)
-{
-	modes_text(fs->run->modes, out);
-}
-
-void run_status(struct fs *fs, struct buf *out)
-{
-	const struct fs_options *o = &fs->opt;
-	unsigned all = 0, up;
-	uint64_t memory;
-
-	run_totals(fs->run, &memory, &up);
-	for (const struct instance *in = fs->run->first; in; in = in->next)
-		all++;
-	buf_printf(out, "instances %u, running %u of %u\n", all, up, o->instances_max);
-	buf_puts(out, "memory used ");
-	conf_put_size(out, memory);
-	buf_puts(out, " of ");
-	conf_put_size(out, o->memory_max);
-	buf_puts(out, ", free ");
-	conf_put_size(out, o->memory_max > memory ? o->memory_max - memory : 0);
-	buf_puts(out, "\n");
 }

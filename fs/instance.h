@@ -9,9 +9,9 @@
  *     plan, pid, sock, lock, end, console.*, deployer.log   of the machine (deploy.h)
  *     build/   the same of the last build
  *
- * Life     made by mkdir or by opening run/new; instance_end takes it out of the tree at once, ends its processes and
- *          then removes its directory. Memory goes when the last hold (open file, job, deployer) is given back
- * Threads  the loop's
+ * Life     made by mkdir or by opening run/new; instance_end takes it out of the tree at once, ends its
+ * processes and then removes its directory. Memory goes when the last hold (open file, job, deployer) is
+ * given back Threads  the loop's
  */
 #ifndef FS_INSTANCE_H
 #define FS_INSTANCE_H
@@ -27,7 +27,7 @@
 #include "fs/workspace.h"
 
 #define INSTANCE_NAME_MAX 64
-#define INSTANCE_MARKS    32
+#define INSTANCE_MARKS	  32
 
 struct mark { /* a line of `timeline` */
 	char name[24];
@@ -41,27 +41,28 @@ struct instance {
 	char name[INSTANCE_NAME_MAX + 1];
 	uint32_t serial;
 	bool anonymous; /* of run/new */
-	bool gone;      /* not in the tree any more */
+	bool gone;	/* not in the tree any more */
 	bool removing;
-	pid_t refused;  /* who tried to remove a control file while something ran, and when */
+	pid_t refused; /* who tried to remove a control file while something ran, and when */
 	uint64_t refused_ns;
 	unsigned holds;
 	int dirfd;
 	char *dir; /* absolute */
 	uint64_t made_ns, changed_ns, config_ns;
-	uint32_t gen[RUN_FILES];  /* of the inode that stands for a file now: files.c */
-	bool written[RUN_FILES];  /* a write went through that inode */
+	uint32_t gen[RUN_FILES]; /* of the inode that stands for a file now: files.c */
+	bool written[RUN_FILES]; /* a write went through that inode */
 	struct workspace *src, *images;
 
-	struct buf text;  /* of config, as it is in force */
+	struct buf text; /* of config, as it is in force */
 	struct config cfg;
-	struct chosen *kernel;      /* NULL: none, or not looked up since the daemon began */
+	struct chosen *kernel;	       /* NULL: none, or not looked up since the daemon began */
 	char pin[DIGEST_TEXT_LEN + 1]; /* the digest that the config's kernel had; "" none */
-	const char *result; /* new, configured, built, exited or failed: the state when nothing is under way */
-	const char *told;   /* the last state that was told as an event */
+	const char
+		*result;  /* new, configured, built, exited or failed: the state when nothing is under way */
+	const char *told; /* the last state that was told as an event */
 	struct buf error;
 
-	struct pending *pending;    /* writes to deploy and ctl that wait */
+	struct pending *pending; /* writes to deploy and ctl that wait */
 	unsigned parked_writes;
 	struct edit edit;
 	struct work work;
@@ -89,6 +90,10 @@ struct instance *instance_find(struct run *r, const char *name);
 struct instance *instance_by_serial(struct run *r, uint32_t serial);
 /* (name) NULL: an anonymous one. 0, -EEXIST, -EINVAL, or -errno. */
 int instance_make(struct run *r, const char *name, struct instance **out);
+/* For instance_make and run.c: an instance on a directory that is there, (dirfd) taken over; last in the
+ * list. */
+struct instance *instance_new(struct run *r, const char *name, int dirfd);
+int instance_open_dir(struct run *r, const char *name);
 /* Takes it out of the tree, ends what runs, removes what it left. */
 void instance_end(struct instance *in);
 struct instance *instance_hold(struct instance *in);
@@ -100,7 +105,8 @@ bool instance_busy(const struct instance *in);
 /* To be called after whatever may have changed the state: tells the event, wakes who waits. */
 void instance_changed(struct instance *in);
 /* config is valid and in force from now on. Takes (cfg) and (kernel) over. */
-void instance_configure(struct instance *in, const struct buf *text, struct config *cfg, struct chosen *kernel);
+void instance_configure(
+	struct instance *in, const struct buf *text, struct config *cfg, struct chosen *kernel);
 /* Writes `meta`: what a restarted daemon must know. */
 void instance_save(struct instance *in);
 
@@ -111,6 +117,8 @@ void instance_event(struct instance *in, const char *fmt, ...) __attribute__((fo
 void instance_mark(struct instance *in, const char *name, uint64_t begin_ns, uint64_t end_ns);
 void instance_marks_clear(struct instance *in);
 
+/* Something has ended: when the mount is ending, perhaps the last. */
+void run_ended_one(struct run *r);
 /* Of all machines that are up. */
 void run_totals(const struct run *r, uint64_t *memory, unsigned *count);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * launch.c: starts a deployer, hears its frames, and knows when it is really over: the process reaped and its channel
- * read to the end. Only then is gone() called, so that nothing that a dying deployer still said is lost.
+ * launch.c: starts a deployer, hears its frames, and knows when it is really over: the process reaped and its
+ * channel read to the end. Only then is gone() called, so that nothing that a dying deployer still said is
+ * lost.
  */
 #include "fs/launch.h"
 
@@ -52,8 +53,9 @@ static void end_words(const struct deployer *d, char *out, size_t size)
 static void finish(void *arg)
 {
 	struct deployer *d = arg;
-	bool clean = d->wstatus != -1 && WIFEXITED(d->wstatus)
-		&& (WEXITSTATUS(d->wstatus) == DEPLOY_EXIT_OK || WEXITSTATUS(d->wstatus) == DEPLOY_EXIT_FAILED);
+	bool clean =
+		d->wstatus != -1 && WIFEXITED(d->wstatus) &&
+		(WEXITSTATUS(d->wstatus) == DEPLOY_EXIT_OK || WEXITSTATUS(d->wstatus) == DEPLOY_EXIT_FAILED);
 	char words[128];
 
 	end_words(d, words, sizeof(words));
@@ -115,8 +117,9 @@ static bool hello_ok(const struct deployer *d, const struct frame *f, const void
 		return false;
 	memcpy(&h, payload, sizeof(h));
 	if (h.rev != DEPLOY_REV)
-		log_error("%s: the deployer speaks revision %u, this is %u: was diverfs replaced while it ran?", d->in->name, h.rev,
-			DEPLOY_REV);
+		log_error(
+			"%s: the deployer speaks revision %u, this is %u: was diverfs replaced while it ran?",
+			d->in->name, h.rev, DEPLOY_REV);
 	return h.rev == DEPLOY_REV;
 }
 
@@ -133,7 +136,8 @@ static void on_frame(void *arg, const struct frame *f, const void *payload)
 	d->ev->frame(d->in, f, payload);
 }
 
-static struct deployer *deployer_new(struct instance *in, pid_t pid, int sock, const struct deployer_events *ev)
+static struct deployer *deployer_new(
+	struct instance *in, pid_t pid, int sock, const struct deployer_events *ev)
 {
 	struct deployer *d = xcalloc(1, sizeof(*d));
 	struct deploy_hello hello = { .rev = DEPLOY_REV, .pid = (uint32_t)getpid() };
@@ -167,7 +171,8 @@ static int spawn(const char *path, const char *dir, int sock, pid_t *pid)
 	/* The socket first: the opens below may land on any number, but never on one that is in use. */
 	posix_spawn_file_actions_adddup2(&fa, sock, DEPLOY_FD);
 	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&fa, 1, "deployer.log", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
+	posix_spawn_file_actions_addopen(
+		&fa, 1, "deployer.log", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
 	posix_spawn_file_actions_adddup2(&fa, 1, 2);
 	err = -posix_spawn(pid, path, &fa, &at, argv, environ);
 	posix_spawn_file_actions_destroy(&fa);
@@ -175,8 +180,8 @@ static int spawn(const char *path, const char *dir, int sock, pid_t *pid)
 	return err;
 }
 
-int deployer_start(struct instance *in, const char *program, const char *dir, const struct deployer_events *ev,
-	struct deployer **out, struct why *why)
+int deployer_start(struct instance *in, const char *program, const char *dir,
+	const struct deployer_events *ev, struct deployer **out, struct why *why)
 {
 	autofree char *path = xasprintf("%s/%s", in->fs->opt.libexec_dir, program);
 	int pair[2], err;
@@ -225,7 +230,8 @@ int deployer_find(struct instance *in, int dirfd, const struct deployer_events *
 	return 0;
 }
 
-void deployer_send(struct deployer *d, uint16_t type, uint16_t stream, uint64_t offset, const void *data, size_t len)
+void deployer_send(
+	struct deployer *d, uint16_t type, uint16_t stream, uint64_t offset, const void *data, size_t len)
 {
 	if (d && !d->closed)
 		chan_send(d->chan, type, stream, offset, data, len);

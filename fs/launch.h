@@ -2,9 +2,8 @@
 /*
  * launch.h: a deployer seen from the daemon: a process, a channel to it, and its end (deployers/deploy.h).
  *
- * Life     deployer_start or deployer_find gives one; it is freed right after its gone() has returned, which comes
- *          when the process is dead and all that it had sent was handed to frame()
- * Threads  the loop's
+ * Life     deployer_start or deployer_find gives one; it is freed right after its gone() has returned, which
+ * comes when the process is dead and all that it had sent was handed to frame() Threads  the loop's
  */
 #ifndef FS_LAUNCH_H
 #define FS_LAUNCH_H
@@ -28,20 +27,21 @@ struct deployer {
 	struct instance *in; /* held as long as this lives */
 	struct chan *chan;
 	struct watch *child;
-	struct timer *hard;  /* when it fires: SIGKILL */
+	struct timer *hard; /* when it fires: SIGKILL */
 	pid_t pid;
 	int wstatus;
 	bool closed, reaped, let_go;
-	uint64_t commands;   /* sent so far: their numbers */
+	uint64_t commands; /* sent so far: their numbers */
 	const struct deployer_events *ev;
 };
 
 /* Starts libexec_dir/(program) in the directory (dir), which holds its plan. */
-int deployer_start(struct instance *in, const char *program, const char *dir, const struct deployer_events *ev,
-	struct deployer **out, struct why *why);
+int deployer_start(struct instance *in, const char *program, const char *dir,
+	const struct deployer_events *ev, struct deployer **out, struct why *why);
 /* Connects to one that an earlier daemon started in (dirfd): -ENOENT if none lives there. */
 int deployer_find(struct instance *in, int dirfd, const struct deployer_events *ev, struct deployer **out);
-void deployer_send(struct deployer *d, uint16_t type, uint16_t stream, uint64_t offset, const void *data, size_t len);
+void deployer_send(
+	struct deployer *d, uint16_t type, uint16_t stream, uint64_t offset, const void *data, size_t len);
 /* Returns the command's number, which its answer repeats. */
 uint64_t deployer_command(struct deployer *d, const char *words);
 /* SIGKILL now, or after (ms) if it still lives: its machine dies with it. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * logs.c: logs read at offsets. Where a log ends is known from the deployer's frames; the bytes are read from its files
- * in the pool, one read of a handle at a time, because the handle's view of the directory is not made for two.
+ * logs.c: logs read at offsets. Where a log ends is known from the deployer's frames; the bytes are read from
+ * its files in the pool, one read of a handle at a time, because the handle's view of the directory is not
+ * made for two.
  */
 #include "fs/logs.h"
 
@@ -21,7 +22,9 @@
 
 static uint32_t epoch(const struct instance *in, enum run_file file)
 {
-	return file == RUN_CONSOLE ? in->streams.console.epoch : file == RUN_BUILD_LOG ? in->streams.build_log.epoch : 0;
+	return file == RUN_CONSOLE     ? in->streams.console.epoch
+	       : file == RUN_BUILD_LOG ? in->streams.build_log.epoch
+				       : 0;
 }
 
 static uint64_t log_end(const struct instance *in, enum run_file file)
@@ -82,7 +85,8 @@ static void tell_gap(struct parked *p, uint64_t start)
 	size_t n;
 
 	buf_clear(&h->gap);
-	buf_printf(&h->gap, "[diverfs: %llu bytes of %s dropped]\n", (unsigned long long)(start - p->at), log_name(h->file));
+	buf_printf(&h->gap, "[diverfs: %llu bytes of %s dropped]\n", (unsigned long long)(start - p->at),
+		log_name(h->file));
 	h->gap_at = p->off;
 	h->skip = (int64_t)(start - (p->off + h->gap.len));
 	n = p->size < h->gap.len ? p->size : h->gap.len;

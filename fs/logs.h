@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * logs.h: the files of an instance that are logs: console and build.log (on disk, written by deployers), events (here).
+ * logs.h: the files of an instance that are logs: console and build.log (on disk, written by deployers),
+ * events (here).
  */
 #ifndef FS_LOGS_H
 #define FS_LOGS_H

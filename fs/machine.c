@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * machine.c: one launch of an instance, as its deployer tells it. What the deployer says is believed; when it dies
- * without a word, that is told too.
+ * machine.c: one launch of an instance, as its deployer tells it. What the deployer says is believed; when it
+ * dies without a word, that is told too.
  */
 #include "fs/machine.h"
 
@@ -33,7 +33,8 @@ static int check_limits(struct instance *in, uint64_t memory, struct why *why)
 
 	run_totals(in->run, &used, &count);
 	if (opt->instances_max && count >= opt->instances_max)
-		return why_fail(why, -EAGAIN, "%u instances run, which is the limit of this mount (-o instances=N); stop one first",
+		return why_fail(why, -EAGAIN,
+			"%u instances run, which is the limit of this mount (-o instances=N); stop one first",
 			count);
 	if (!opt->memory_max || (memory <= opt->memory_max && used <= opt->memory_max - memory))
 		return 0;
@@ -41,7 +42,8 @@ static int check_limits(struct instance *in, uint64_t memory, struct why *why)
 	conf_put_size(&all, opt->memory_max);
 	conf_put_size(&left, used < opt->memory_max ? opt->memory_max - used : 0);
 	return why_fail(why, -ENOMEM,
-		"memory: %s is wanted, but %s of the %s for all instances is free (stop one, or mount with -o memory=SIZE)",
+		"memory: %s is wanted, but %s of the %s for all instances is free (stop one, or mount with "
+		"-o memory=SIZE)",
 		want.data, left.data, all.data);
 }
 
@@ -150,7 +152,8 @@ static void machine_over(struct instance *in)
 	m->ended_ns = clock_real_ns();
 	in->result = m->ended_failed ? "failed" : "exited";
 	if (m->ended_failed)
-		why_fail(&why, err, "%s", m->end_error ? m->end_error : "the machine failed without saying why");
+		why_fail(&why, err, "%s",
+			m->end_error ? m->end_error : "the machine failed without saying why");
 	instance_event(in, "exit %d%s%s", m->status, *m->how ? " " : "", m->how);
 	if (m->ended_failed && m->reached_running)
 		instance_error(in, err, why.text);
@@ -299,7 +302,9 @@ static void last_words(struct instance *in, char *out, size_t size)
 	autoclose int fd = openat(in->dirfd, "deployer.log", O_RDONLY | O_CLOEXEC);
 	off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
 	char tail[512];
-	ssize_t n = end > 0 ? pread(fd, tail, sizeof(tail), end > (off_t)sizeof(tail) ? end - (off_t)sizeof(tail) : 0) : 0;
+	ssize_t n = end > 0 ? pread(fd, tail, sizeof(tail),
+				      end > (off_t)sizeof(tail) ? end - (off_t)sizeof(tail) : 0)
+			    : 0;
 	char *line;
 
 	out[0] = '\0';
@@ -402,14 +407,16 @@ static int take_plan(void *arg, unsigned line, const char *key, const char *valu
 	(void)line;
 	(void)why;
 	if (strcmp(key, PLAN_MODE) == 0)
-		for (m->mode = MODE_COUNT - 1; m->mode > 0 && strcmp(value, kernel_mode_names[m->mode]); m->mode--)
+		for (m->mode = MODE_COUNT - 1; m->mode > 0 && strcmp(value, kernel_mode_names[m->mode]);
+			m->mode--)
 			;
 	else if (strcmp(key, PLAN_MEMORY) == 0)
 		conf_number(key, value, 0, UINT64_MAX, &m->memory, NULL);
 	else if (strcmp(key, PLAN_CPUS) == 0 && conf_number(key, value, 0, UINT32_MAX, &n, NULL) == 0)
 		m->cpus = (uint32_t)n;
 	else if (strcmp(key, PLAN_IMAGE) == 0)
-		set_text(&m->image, strncmp(value, in->dir, strlen(in->dir)) ? value : value + strlen(in->dir) + 1);
+		set_text(&m->image,
+			strncmp(value, in->dir, strlen(in->dir)) ? value : value + strlen(in->dir) + 1);
 	else if (strcmp(key, PLAN_ACCEL) == 0)
 		set_text(&m->accel, value);
 	else if (strcmp(key, PLAN_MACHINE) == 0)
@@ -430,7 +437,8 @@ static void find_end(struct instance *in)
 		m->status = 125;
 		m->ended_failed = true;
 		strcpy(m->how, "lost");
-		set_text(&m->end_error, "the deployer and its machine ended while no daemon ran, without saying how (killed?)");
+		set_text(&m->end_error, "the deployer and its machine ended while no daemon ran, without "
+					"saying how (killed?)");
 	}
 	in->streams.out_ended = true;
 	in->result = m->ended_failed ? "failed" : "exited";

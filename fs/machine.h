@@ -16,21 +16,21 @@ struct instance;
 
 struct machine {
 	struct deployer *dep; /* NULL: no process; it may outlive its machine until stdout is read */
-	bool up;              /* from the launch to EXIT */
-	char state[16];       /* launching, running, paused */
-	int mode;             /* what follows is of the last launch; mode -1: never launched */
+	bool up;	      /* from the launch to EXIT */
+	char state[16];	      /* launching, running, paused */
+	int mode;	      /* what follows is of the last launch; mode -1: never launched */
 	uint64_t memory;
 	uint32_t cpus;
 	char *image, *accel, *type;
 	uint64_t since_ns, ended_ns; /* realtime */
-	bool launched;        /* there was a launch: `wait` has an answer once it is over */
+	bool launched;		     /* there was a launch: `wait` has an answer once it is over */
 	bool reached_running;
-	int status;           /* 0..255 */
+	int status; /* 0..255 */
 	char how[32], cpu[32];
 	uint64_t peak;
 	bool ended_failed;
-	int end_errno;        /* 0 or negative */
-	char *end_error;      /* words or NULL */
+	int end_errno;	 /* 0 or negative */
+	char *end_error; /* words or NULL */
 };
 
 /* Writes the plan and starts the deployer. -ENOMEM, -EAGAIN: the mount's limits; words say what is free. */

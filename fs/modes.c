@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * modes.c: the table of modes, and the probe. The answer of a probe is kept with a key of what it depended on; an
- * answer "no" is not kept, because the user will do something about it.
+ * modes.c: the table of modes, and the probe. The answer of a probe is kept with a key of what it depended
+ * on; an answer "no" is not kept, because the user will do something about it.
  */
 #include "fs/modes.h"
 
@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define PROBE_MAX_BYTES 8192
-#define PROBE_MS        30000
+#define PROBE_MS	30000
 
 extern char **environ;
 
@@ -118,8 +118,8 @@ static void put_file(struct buf *key, const char *path)
 	struct stat st;
 
 	if (stat(path, &st) == 0)
-		buf_printf(key, "%s %llu %lld.%09ld ", path, (unsigned long long)st.st_size, (long long)st.st_mtim.tv_sec,
-			st.st_mtim.tv_nsec);
+		buf_printf(key, "%s %llu %lld.%09ld ", path, (unsigned long long)st.st_size,
+			(long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 	else
 		buf_printf(key, "%s missing ", path);
 }
@@ -213,14 +213,15 @@ static void probe_finish(void *arg)
 	if (p->timed_out || err || !(WIFEXITED(p->status) && WEXITSTATUS(p->status) == 0))
 		p->available = false;
 	if (!p->available && !*p->why)
-		set_text(&p->why, p->timed_out ? "the probe did not end in time" : err ? why.text :
-				"the probe failed without a word");
+		set_text(&p->why, p->timed_out ? "the probe did not end in time"
+				  : err	       ? why.text
+					       : "the probe failed without a word");
 	if (p->available)
 		keep(p);
 	buf_free(&p->text);
 	p->known = true;
-	log_info("%s: %s %s%s%s", kernel_mode_names[p->mode], p->available ? "available with" : "unavailable", p->with,
-		*p->why ? ": " : "", p->why);
+	log_info("%s: %s %s%s%s", kernel_mode_names[p->mode], p->available ? "available with" : "unavailable",
+		p->with, *p->why ? ": " : "", p->why);
 	tell_waiters(p);
 }
 
@@ -403,7 +404,8 @@ void modes_text(struct modes *m, struct buf *out)
 		else if (!p->available)
 			buf_printf(out, "unavailable (%s)\n", p->why);
 		else
-			buf_printf(out, "available %s (%s%s%s)\n", p->with, p->version, *p->why ? "; " : "", p->why);
+			buf_printf(out, "available %s (%s%s%s)\n", p->with, p->version, *p->why ? "; " : "",
+				p->why);
 	}
 }
 
@@ -441,13 +443,15 @@ int modes_accel(struct modes *m, int mode, const char *wanted, const char **acce
 	const struct probe *p = &m->probes[mode];
 
 	if (!p->available)
-		return why_fail(why, -EOPNOTSUPP, "%s is unavailable here: %s", kernel_mode_names[mode], p->why);
+		return why_fail(
+			why, -EOPNOTSUPP, "%s is unavailable here: %s", kernel_mode_names[mode], p->why);
 	if (strcmp(wanted, "auto") == 0) {
 		*accel = has_word(p->with, "kvm") ? "kvm" : "tcg";
 		return 0;
 	}
 	if (!has_word(p->with, wanted))
-		return why_fail(why, -EOPNOTSUPP, "accel = %s does not work here: %s (try accel = auto)", wanted, p->why);
+		return why_fail(why, -EOPNOTSUPP, "accel = %s does not work here: %s (try accel = auto)",
+			wanted, p->why);
 	*accel = has_word("kvm", wanted) ? "kvm" : "tcg";
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * modes.h: which modes there are, by which program, and whether they work here. What works is found out by really
- * booting a small kernel (PROGRAM --probe), in the background, and kept in the state directory as long as the
- * running kernel, this boot and QEMU are the same.
+ * modes.h: which modes there are, by which program, and whether they work here. What works is found out by
+ * really booting a small kernel (PROGRAM --probe), in the background, and kept in the state directory as long
+ * as the running kernel, this boot and QEMU are the same.
  *
  * Threads  the loop's
  */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * names.c: the names of run/ and of an instance's directory. Control files cannot be removed, but `rm -r` must not
- * stumble over them on its way to rmdir, nor `mv` and vi, which unlink or rename config before they make it anew:
- * so unlink says yes, and who unlinked config finds it absent until it is made again. All others see it as before.
+ * names.c: the names of run/ and of an instance's directory. Control files cannot be removed, but `rm -r`
+ * must not stumble over them on its way to rmdir, nor `mv` and vi, which unlink or rename config before they
+ * make it anew: so unlink says yes, and who unlinked config finds it absent until it is made again. All
+ * others see it as before.
  *
- * While something runs, unlink says EBUSY. rm goes on with the next name after an error, and would empty src/ of an
- * instance that it cannot remove: so who was told EBUSY does not get into src/ or images/ for some seconds either.
+ * While something runs, unlink says EBUSY. rm goes on with the next name after an error, and would empty src/
+ * of an instance that it cannot remove: so who was told EBUSY does not get into src/ or images/ for some
+ * seconds either.
  */
 #include "fs/files.h"
 
@@ -17,13 +19,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REFUSED_NS  10000000000ull
+#define REFUSED_NS 10000000000ull
 
-#define POS_FIRST   3u          /* after "." and ".." */
-#define POS_SRC     0x100u
+#define POS_FIRST   3u /* after "." and ".." */
+#define POS_SRC	    0x100u
 #define POS_IMAGES  0x101u
-#define POS_SCRATCH 0x10000u    /* + id */
-#define POS_SERIAL  0x10000u    /* in run/: + serial */
+#define POS_SCRATCH 0x10000u /* + id */
+#define POS_SERIAL  0x10000u /* in run/: + serial */
 
 static int file_by_name(const char *name)
 {
@@ -100,8 +102,8 @@ static void lookup_file(struct fs *fs, fuse_req_t req, struct instance *in, int 
 
 static bool was_refused(const struct instance *in, fuse_req_t req)
 {
-	return in->refused && in->refused == req_pid(req) && instance_busy(in)
-		&& clock_mono_ns() - in->refused_ns < REFUSED_NS;
+	return in->refused && in->refused == req_pid(req) && instance_busy(in) &&
+	       clock_mono_ns() - in->refused_ns < REFUSED_NS;
 }
 
 static void lookup_tree(fuse_req_t req, struct instance *in, struct workspace *w)
@@ -142,7 +144,8 @@ void run_lookup(struct fs *fs, fuse_req_t req, struct node dir, const char *name
 
 /* --- listing ----------------------------------------------------------------------------------- */
 
-static bool list_node(struct fs *fs, struct listing *l, const char *name, const struct run_node *n, uint64_t next)
+static bool list_node(
+	struct fs *fs, struct listing *l, const char *name, const struct run_node *n, uint64_t next)
 {
 	struct attr a;
 
@@ -204,7 +207,8 @@ static void list_instance(struct fs *fs, struct listing *l, struct instance *in,
 	}
 }
 
-void run_readdir(struct fs *fs, fuse_req_t req, struct node node, uint64_t off, struct listing *l, struct fuse_file_info *fi)
+void run_readdir(struct fs *fs, fuse_req_t req, struct node node, uint64_t off, struct listing *l,
+	struct fuse_file_info *fi)
 {
 	struct run_node n = { 0 };
 	int err;
@@ -241,8 +245,9 @@ void run_mkdir(struct fs *fs, fuse_req_t req, struct node dir, const char *name,
 	if (!err)
 		err = instance_make(fs->run, name, &n.in);
 	if (err == -EINVAL)
-		log_warn("run: '%s' cannot be an instance's name: letters, digits and _ . -, at most %d, not 'new'", name,
-			INSTANCE_NAME_MAX);
+		log_warn("run: '%s' cannot be an instance's name: letters, digits and _ . -, at most %d, not "
+			 "'new'",
+			name, INSTANCE_NAME_MAX);
 	if (err)
 		reply_err(req, err);
 	else
@@ -256,7 +261,8 @@ static int remove_instance(struct fs *fs, const char *name)
 	if (!in)
 		return strcmp(name, "new") ? -ENOENT : -ENOTDIR;
 	if (instance_busy(in))
-		return instance_error(in, -EBUSY, "it runs or is being built: echo stop > ctl, then remove it");
+		return instance_error(
+			in, -EBUSY, "it runs or is being built: echo stop > ctl, then remove it");
 	instance_end(in);
 	return 0;
 }
@@ -337,11 +343,12 @@ static int set_config_aside(struct instance *in, const char *newname, pid_t who)
 
 static bool name_free(struct instance *in, const char *name)
 {
-	return file_by_name(name) < 0 && strcmp(name, "src") && strcmp(name, "images") && !scratch_find(in, name);
+	return file_by_name(name) < 0 && strcmp(name, "src") && strcmp(name, "images") &&
+	       !scratch_find(in, name);
 }
 
-void run_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name, struct node newdir, const char *newname,
-	unsigned flags)
+void run_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name, struct node newdir,
+	const char *newname, unsigned flags)
 {
 	int err, to = file_by_name(newname);
 	struct instance *in = dir_of(fs, dir, &err);
@@ -368,7 +375,8 @@ void run_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name
 	reply_err(req, err);
 }
 
-void run_create(struct fs *fs, fuse_req_t req, struct node dir, const char *name, mode_t mode, struct fuse_file_info *fi)
+void run_create(struct fs *fs, fuse_req_t req, struct node dir, const char *name, mode_t mode,
+	struct fuse_file_info *fi)
 {
 	struct run_node n = { .file = RUN_CONFIG };
 	struct attr a;

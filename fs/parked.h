@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * parked.h: a request of a stream that has no answer yet. It belongs to one function at a time: who holds one must
- * answer it (parked_data, parked_err), hand it to the pool, or let it wait in the list (parked_wait).
+ * parked.h: a request of a stream that has no answer yet. It belongs to one function at a time: who holds one
+ * must answer it (parked_data, parked_err), hand it to the pool, or let it wait in the list (parked_wait).
  *
  * Threads  the loop's; while a job has one, only the fields of the job are touched elsewhere
  */
@@ -17,7 +17,8 @@ struct parked {
 	size_t size;
 	uint64_t off;
 	bool nonblock, listed, interrupted;
-	/* a write to stdin: its bytes, how many were sent, and where in the stream it begins once some were */
+	/* a write to stdin: its bytes, how many were sent, and where in the stream it begins once some were
+	 */
 	char *data;
 	size_t sent;
 	uint64_t start;

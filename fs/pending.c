@@ -88,7 +88,8 @@ void pending_add(struct instance *in, enum pending_kind kind, uint64_t number, f
 	req_on_interrupt(req, interrupted, p); /* last: it may call back at once */
 }
 
-/* (kind) < 0: any. Answering may bring the list into another order, so it is searched from the front each time. */
+/* (kind) < 0: any. Answering may bring the list into another order, so it is searched from the front each
+ * time. */
 static void answer(struct instance *in, int kind, uint64_t number, int err)
 {
 	instance_hold(in);

@@ -2,8 +2,9 @@
 /*
  * pending.h: writes to deploy and ctl that are answered when what they ask for has happened.
  *
- * A signal that the caller merely caught cannot be told from Ctrl-C by the INTERRUPT that it causes (PITFALLS 4), so an
- * interrupted write looks at its caller, and again every 100 ms, until there is an answer or a reason to give up.
+ * A signal that the caller merely caught cannot be told from Ctrl-C by the INTERRUPT that it causes (PITFALLS
+ * 4), so an interrupted write looks at its caller, and again every 100 ms, until there is an answer or a
+ * reason to give up.
  *
  * Threads  the loop's
  */
@@ -16,9 +17,9 @@ struct instance;
 struct pending;
 
 enum pending_kind {
-	PENDING_DEPLOY,  /* giving up cancels the launch */
-	PENDING_BUILD,   /* giving up cancels the build */
-	PENDING_STOP,    /* giving up leaves it ending */
+	PENDING_DEPLOY,	 /* giving up cancels the launch */
+	PENDING_BUILD,	 /* giving up cancels the build */
+	PENDING_STOP,	 /* giving up leaves it ending */
 	PENDING_COMMAND, /* likewise; told apart by their numbers */
 };
 

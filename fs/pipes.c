@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pipes.c: stdin and stdout. Both directions are bounded by DEPLOY_WINDOW, so a slow side slows the other one down and
- * nothing else.
+ * pipes.c: stdin and stdout. Both directions are bounded by DEPLOY_WINDOW, so a slow side slows the other one
+ * down and nothing else.
  */
 #include "fs/pipes.h"
 
@@ -16,7 +16,8 @@
 
 /* Small enough that the machine's answer to one part overlaps with the next, large enough to cost nothing. */
 #define STDIN_CHUNK (256u << 10)
-/* Of what nobody reads, kept for who comes late. Less than the window, or the deployer would wait for an ACK. */
+/* Of what nobody reads, kept for who comes late. Less than the window, or the deployer would wait for an ACK.
+ */
 #define STDOUT_KEPT (DEPLOY_WINDOW / 2)
 
 /* --- stdin ------------------------------------------------------------------------------------- */
@@ -108,7 +109,8 @@ void stdin_pump(struct instance *in)
 	}
 }
 
-void stdin_write(struct instance *in, struct handle *h, fuse_req_t req, const char *data, size_t size, int flags)
+void stdin_write(
+	struct instance *in, struct handle *h, fuse_req_t req, const char *data, size_t size, int flags)
 {
 	struct streams *s = &in->streams;
 	struct parked *p;
@@ -255,7 +257,8 @@ void stdout_release(struct instance *in, struct handle *h)
 
 static bool stdout_over(const struct instance *in)
 {
-	return in->streams.out_ended || in->gone || (!in->machine.up && !in->machine.dep && !launch_pending(in));
+	return in->streams.out_ended || in->gone ||
+	       (!in->machine.up && !in->machine.dep && !launch_pending(in));
 }
 
 void stdout_read(struct instance *in, struct parked *p)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream.c: who waits for what. All that waits is in one list per instance, oldest first; whatever changes calls
- * stream_wake for the file concerned, and each waiter of it looks again. A waiter costs a few bytes, so hundreds of
- * them do no harm.
+ * stream.c: who waits for what. All that waits is in one list per instance, oldest first; whatever changes
+ * calls stream_wake for the file concerned, and each waiter of it looks again. A waiter costs a few bytes, so
+ * hundreds of them do no harm.
  */
 #include "fs/stream.h"
 
@@ -87,7 +87,7 @@ static void interrupted(fuse_req_t req, void *arg)
 	p->interrupted = true;
 	if (!p->listed)
 		return; /* it is in the pool: its answer is on the way */
-	if (p->sent) { /* that much is on its way to the machine and cannot be taken back */
+	if (p->sent) {	/* that much is on its way to the machine and cannot be taken back */
 		reply_written(p->req, p->sent);
 		parked_free(p);
 	} else {
@@ -164,7 +164,8 @@ void stream_read(struct instance *in, struct handle *h, fuse_req_t req, size_t s
 	read_again(in, parked_new(h, req, size, off, flags));
 }
 
-void stream_write(struct instance *in, struct handle *h, fuse_req_t req, const char *data, size_t size, int flags)
+void stream_write(
+	struct instance *in, struct handle *h, fuse_req_t req, const char *data, size_t size, int flags)
 {
 	if (h->file == RUN_STDIN)
 		stdin_write(in, h, req, data, size, flags);
@@ -269,7 +270,8 @@ void stream_wake(struct instance *in, enum run_file file)
 
 void stream_wake_all(struct instance *in)
 {
-	static const enum run_file files[] = { RUN_STDIN, RUN_STDOUT, RUN_CONSOLE, RUN_BUILD_LOG, RUN_EVENTS, RUN_WAIT };
+	static const enum run_file files[] = { RUN_STDIN, RUN_STDOUT, RUN_CONSOLE, RUN_BUILD_LOG, RUN_EVENTS,
+		RUN_WAIT };
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		stream_wake(in, files[i]);

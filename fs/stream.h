@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream.h: files that wait: console, build.log and events are logs read at offsets; stdin and stdout are queues; wait
- * is one answer that comes late.
+ * stream.h: files that wait: console, build.log and events are logs read at offsets; stdin and stdout are
+ * queues; wait is one answer that comes late.
  *
- * Logs     a handle's cursor is its file position. What was dropped before it got there is told once, as a line, and
- *          the handle's positions are shifted from then on
- * Waiting  a request with nothing to say is parked; new data, the end of the machine, or an interrupt answers it
- * Threads  the loop's; reads of logs on disk in the pool
+ * Logs     a handle's cursor is its file position. What was dropped before it got there is told once, as a
+ * line, and the handle's positions are shifted from then on Waiting  a request with nothing to say is parked;
+ * new data, the end of the machine, or an interrupt answers it Threads  the loop's; reads of logs on disk in
+ * the pool
  */
 #ifndef FS_STREAM_H
 #define FS_STREAM_H
@@ -20,8 +20,20 @@ struct seglog;
 struct parked;
 
 enum run_file {
-	RUN_DIR, RUN_CONFIG, RUN_DEPLOY, RUN_CTL, RUN_STATE, RUN_WAIT, RUN_EVENTS, RUN_STATUS, RUN_ERROR, RUN_CONSOLE,
-	RUN_STDIN, RUN_STDOUT, RUN_BUILD_LOG, RUN_TIMELINE,
+	RUN_DIR,
+	RUN_CONFIG,
+	RUN_DEPLOY,
+	RUN_CTL,
+	RUN_STATE,
+	RUN_WAIT,
+	RUN_EVENTS,
+	RUN_STATUS,
+	RUN_ERROR,
+	RUN_CONSOLE,
+	RUN_STDIN,
+	RUN_STDOUT,
+	RUN_BUILD_LOG,
+	RUN_TIMELINE,
 	RUN_FILES,
 	RUN_NEW = RUN_FILES, /* only in run/ itself */
 	RUN_SCRATCH
@@ -39,11 +51,11 @@ struct handle { /* an open file of class RUN */
 	struct seglog *log;
 	uint32_t epoch;
 	int64_t skip;
-	struct buf gap;  /* the line that tells of dropped bytes, at [gap_at, gap_at + len) of this handle */
+	struct buf gap; /* the line that tells of dropped bytes, at [gap_at, gap_at + len) of this handle */
 	uint64_t gap_at;
-	bool reading;    /* a read is in the pool */
-	bool queued;     /* another one waits for that */
-	uint64_t pos;    /* behind the last byte that was read: what poll looks at */
+	bool reading; /* a read is in the pool */
+	bool queued;  /* another one waits for that */
+	uint64_t pos; /* behind the last byte that was read: what poll looks at */
 	struct fuse_pollhandle *ph;
 };
 
@@ -61,7 +73,7 @@ struct streams {
 	uint64_t events_start; /* offset of its first byte */
 	/* stdin */
 	unsigned in_writers;
-	bool in_ready;  /* the deployer has said HELLO */
+	bool in_ready; /* the deployer has said HELLO */
 	bool in_ended;
 	uint64_t in_sent, in_acked;
 	/* stdout */
@@ -75,7 +87,8 @@ struct streams {
 int stream_open(struct instance *in, struct handle *h, bool truncate);
 void stream_release(struct instance *in, struct handle *h);
 void stream_read(struct instance *in, struct handle *h, fuse_req_t req, size_t size, uint64_t off, int flags);
-void stream_write(struct instance *in, struct handle *h, fuse_req_t req, const char *data, size_t size, int flags);
+void stream_write(
+	struct instance *in, struct handle *h, fuse_req_t req, const char *data, size_t size, int flags);
 unsigned stream_poll(struct instance *in, struct handle *h);
 uint64_t stream_size(struct instance *in, enum run_file file);
 /* Something has changed for readers, writers and pollers of (file). */

@@ -48,8 +48,8 @@ static void put_kernel(struct instance *in, struct buf *out)
 		buf_printf(out, "images %s\n", in->work.built);
 	if (in->machine.up || !in->kernel || config_settle(&in->cfg, &in->kernel->conf, -1, &s, NULL))
 		return;
-	buf_printf(out, "mode %s\naccel %s\nimage %s\ncpus %u\nmachine %s\nconsole_device %s\n", kernel_mode_names[s.mode],
-		s.accel, s.image, s.cpus, s.machine, s.console);
+	buf_printf(out, "mode %s\naccel %s\nimage %s\ncpus %u\nmachine %s\nconsole_device %s\n",
+		kernel_mode_names[s.mode], s.accel, s.image, s.cpus, s.machine, s.console);
 	put_size(out, "memory", s.memory);
 	if (*s.cmdline)
 		buf_printf(out, "cmdline %s\n", s.cmdline);
@@ -61,8 +61,8 @@ static void put_machine(const struct instance *in, struct buf *out)
 
 	if (m->up) {
 		buf_printf(out, "mode %s\naccel %s\nimage %s\ncpus %u\nmachine %s\n",
-			m->mode >= 0 ? kernel_mode_names[m->mode] : "?", m->accel ? m->accel : "?", m->image ? m->image : "?",
-			m->cpus, m->type ? m->type : "?");
+			m->mode >= 0 ? kernel_mode_names[m->mode] : "?", m->accel ? m->accel : "?",
+			m->image ? m->image : "?", m->cpus, m->type ? m->type : "?");
 		put_size(out, "memory", m->memory);
 		if (m->dep)
 			buf_printf(out, "pid %d\n", (int)m->dep->pid);
@@ -93,8 +93,9 @@ static void put_status(struct instance *in, struct buf *out)
 		buf_printf(out, "timeout %llu\n", (unsigned long long)in->cfg.timeout_s);
 	if (in->machine.launched)
 		put_machine(in, out);
-	buf_printf(out, "stdin_bytes %llu\nstdout_bytes %llu\nconsole_bytes %llu\n", (unsigned long long)s->in_acked,
-		(unsigned long long)(s->out_base + s->out.len - s->out_head), (unsigned long long)s->console.end);
+	buf_printf(out, "stdin_bytes %llu\nstdout_bytes %llu\nconsole_bytes %llu\n",
+		(unsigned long long)s->in_acked, (unsigned long long)(s->out_base + s->out.len - s->out_head),
+		(unsigned long long)s->console.end);
 }
 
 /* name, when it began, seconds that it took */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * work.c: the order of the steps. After each one work_next looks at all facts anew; so a config that changes in the
- * middle, a cancelled launch or a step that was done earlier need no roads of their own.
+ * work.c: the order of the steps. After each one work_next looks at all facts anew; so a config that changes
+ * in the middle, a cancelled launch or a step that was done earlier need no roads of their own.
  */
 #include "fs/work.h"
 
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAUNCH_MS    60000 /* a deployer bounds its own steps; this is for one that hangs */
+#define LAUNCH_MS     60000 /* a deployer bounds its own steps; this is for one that hangs */
 #define KILL_BUILD_MS 3000
 
 static void work_next(struct instance *in);
@@ -105,7 +105,8 @@ struct work_job *work_job_new(struct instance *in)
 	return j;
 }
 
-void work_job_submit(struct work_job *j, void (*run)(struct work_job *j), void (*done)(struct instance *in, struct work_job *j))
+void work_job_submit(struct work_job *j, void (*run)(struct work_job *j),
+	void (*done)(struct instance *in, struct work_job *j))
 {
 	j->run = run;
 	j->done = done;
@@ -129,7 +130,8 @@ static void kernel_found(void *arg, int err, const struct why *why, struct chose
 static void begin_kernel(struct instance *in)
 {
 	work_step_begin(in, WORK_KERNEL);
-	chosen_find(in->fs->cache, in->cfg.kernel, *in->pin ? in->pin : in->cfg.reference, kernel_found, instance_hold(in));
+	chosen_find(in->fs->cache, in->cfg.kernel, *in->pin ? in->pin : in->cfg.reference, kernel_found,
+		instance_hold(in));
 }
 
 static void probed(void *arg)
@@ -155,7 +157,8 @@ static void launch_late(void *arg)
 	struct why why;
 
 	in->work.deadline = NULL;
-	why_fail(&why, -ETIMEDOUT, "the deployer did not bring the machine to run within %d s", LAUNCH_MS / 1000);
+	why_fail(&why, -ETIMEDOUT, "the deployer did not bring the machine to run within %d s",
+		LAUNCH_MS / 1000);
 	machine_stop(in, true);
 	work_end(in, why.err, &why);
 }
@@ -167,8 +170,8 @@ static void begin_launch(struct instance *in, const struct settings *s)
 	int err = modes_accel(in->run->modes, s->mode, s->accel, &accel, &why);
 
 	if (!err && strcmp(in->kernel->conf.arch, "x86_64") != 0)
-		err = why_fail(&why, -ENOEXEC, "%s is for %s; this host can launch x86_64 kernels only", in->kernel->text,
-			in->kernel->conf.arch);
+		err = why_fail(&why, -ENOEXEC, "%s is for %s; this host can launch x86_64 kernels only",
+			in->kernel->text, in->kernel->conf.arch);
 	if (!err) {
 		work_step_begin(in, WORK_LAUNCH);
 		err = machine_launch(in, s, accel, &why);
@@ -210,7 +213,8 @@ static bool pristine(const struct instance *in)
 	return w->src_hash == w->template_hash && *w->template_from;
 }
 
-/* An empty src/ is filled; and one that is still as another kernel's template made it gives way to this one's. */
+/* An empty src/ is filled; and one that is still as another kernel's template made it gives way to this
+ * one's. */
 static bool fill_due(const struct instance *in)
 {
 	const struct work *w = &in->work;
@@ -233,7 +237,8 @@ static int images_due(struct instance *in, const struct settings *s, struct why 
 {
 	struct work *w = &in->work;
 	const char *digest = view_digest(in->kernel->view);
-	bool own = !in->cfg.build && (w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
+	bool own =
+		!in->cfg.build && (w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
 	char as_built[WORK_SOURCE_MAX], as_is[WORK_SOURCE_MAX];
 
 	build_source(in, s, as_built);
@@ -246,7 +251,8 @@ static int images_due(struct instance *in, const struct settings *s, struct why 
 	}
 	if (!*s->build)
 		return why_fail(why, -EOPNOTSUPP,
-			"%s cannot be built: its kernel.conf has no build line (give one in config: build = COMMAND)",
+			"%s cannot be built: its kernel.conf has no build line (give one in config: build = "
+			"COMMAND)",
 			in->kernel->text);
 	begin_build(in, s, as_built);
 	return 1;
@@ -286,7 +292,9 @@ static void work_next(struct instance *in)
 		return;
 	}
 	if (!in->cfg.kernel) {
-		why_fail(&why, -ENOENT, "no kernel is chosen: echo 'kernel = NAME' > config (ls kernels/ shows what there is)");
+		why_fail(&why, -ENOENT,
+			"no kernel is chosen: echo 'kernel = NAME' > config (ls kernels/ shows what there "
+			"is)");
 		work_end(in, -ENOENT, &why);
 		return;
 	}
@@ -371,12 +379,14 @@ static int deploy_mode(struct instance *in, const char *mode, int *out, struct w
 	if (in->run->stopping || in->gone)
 		return why_fail(why, -ESHUTDOWN, "diverfs is ending");
 	if (in->machine.up)
-		return why_fail(why, -EBUSY, "%s is %s already; echo stop > ctl ends it", in->name, in->machine.state);
+		return why_fail(why, -EBUSY, "%s is %s already; echo stop > ctl ends it", in->name,
+			in->machine.state);
 	if (in->work.active && in->work.launch && in->work.mode != m)
 		return why_fail(why, -EBUSY, "%s is being launched in another mode", in->name);
 	if (!in->cfg.kernel)
 		return why_fail(why, -ENOENT,
-			"no kernel is chosen: echo 'kernel = NAME' > config (ls kernels/ shows what there is)");
+			"no kernel is chosen: echo 'kernel = NAME' > config (ls kernels/ shows what there "
+			"is)");
 	return 0;
 }
 

@@ -4,8 +4,8 @@
  *
  *     kernel -> scan src -> fill src -> build, or the kernel's own images -> probe -> launch
  *
- * Each step looks at the facts and does what is missing, so that one road serves a first build, a change while a build
- * runs, and a restart of the daemon.
+ * Each step looks at the facts and does what is missing, so that one road serves a first build, a change
+ * while a build runs, and a restart of the daemon.
  *
  * Threads  the loop's; the disk work in the pool
  */
@@ -19,39 +19,49 @@ struct instance;
 struct deployer;
 struct building;
 
-enum work_step { WORK_IDLE, WORK_KERNEL, WORK_SCAN, WORK_FILL, WORK_SOURCES, WORK_BUILD, WORK_IMAGES, WORK_PROBE,
-	WORK_CLEAR, WORK_LAUNCH };
+enum work_step {
+	WORK_IDLE,
+	WORK_KERNEL,
+	WORK_SCAN,
+	WORK_FILL,
+	WORK_SOURCES,
+	WORK_BUILD,
+	WORK_IMAGES,
+	WORK_PROBE,
+	WORK_CLEAR,
+	WORK_LAUNCH
+};
 
 #define WORK_SOURCE_MAX 128
 
 struct work {
 	bool active;
-	enum work_step step;     /* what is under way; WORK_IDLE between two */
-	bool launch;             /* the goal is a machine, not only images */
-	bool force;              /* ctl build: even if nothing has changed */
-	bool fill;               /* src/ may be filled: config was written */
-	bool again;              /* config changed meanwhile: begin anew after this step */
+	enum work_step step; /* what is under way; WORK_IDLE between two */
+	bool launch;	     /* the goal is a machine, not only images */
+	bool force;	     /* ctl build: even if nothing has changed */
+	bool fill;	     /* src/ may be filled: config was written */
+	bool again;	     /* config changed meanwhile: begin anew after this step */
 	bool cancelled;
-	bool probed;             /* it is known whether the mode works */
-	int mode;                /* of the launch; -1: the config's or kernel's */
+	bool probed;		   /* it is known whether the mode works */
+	int mode;		   /* of the launch; -1: the config's or kernel's */
 	struct building *building; /* build.c's, while one is under way */
 	struct deployer *builder;
-	bool build_ended;        /* its EXIT was seen; the next three say what it said */
+	bool build_ended; /* its EXIT was seen; the next three say what it said */
 	bool build_ok;
 	struct why build_why;
-	struct timer *deadline;  /* of a launch that does not come to run */
-	uint64_t begun_ns;       /* of the step, for `timeline` */
+	struct timer *deadline; /* of a launch that does not come to run */
+	uint64_t begun_ns;	/* of the step, for `timeline` */
 
 	/* Facts about the disk. */
 	bool scanned;
 	bool src_empty;
-	uint64_t scanned_at;     /* workspace_changes() then */
+	uint64_t scanned_at; /* workspace_changes() then */
 	uint64_t src_hash;
 	/* Kept in `meta`. */
-	uint64_t template_hash;  /* of src/ when it was filled */
+	uint64_t template_hash;		     /* of src/ when it was filled */
 	char template_from[WORK_SOURCE_MAX]; /* digest of the kernel that filled it */
 	char sources_from[WORK_SOURCE_MAX];  /* digest of the kernel whose sources are in kernel/ */
-	char built[WORK_SOURCE_MAX];         /* what images/ holds: "kernel sha256:..." or "build <fingerprint>" */
+	char built[WORK_SOURCE_MAX]; /* what images/ holds: "kernel sha256:..." or "build <fingerprint>" */
 };
 
 /* A writer has closed config. */

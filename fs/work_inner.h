@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * work_inner.h: between work.c (the order of the steps), images.c (a kernel's own images, src/ from the template) and build.c
- * (the sandboxed build).
+ * work_inner.h: between work.c (the order of the steps), images.c (a kernel's own images, src/ from the
+ * template) and build.c (the sandboxed build).
  *
  * Each begin_* starts one step and ends it, later and exactly once, with work_step_done.
  */
@@ -22,15 +22,16 @@ struct work_job {
 	struct why why;
 	uint64_t hash, changes;
 	bool empty;
-	int dirfd;         /* the instance's */
-	char *source;      /* what `built` becomes */
-	char *note;        /* for build.log */
-	char **images;     /* NULL-terminated: paths below the instance that must exist, or NULL */
+	int dirfd;     /* the instance's */
+	char *source;  /* what `built` becomes */
+	char *note;    /* for build.log */
+	char **images; /* NULL-terminated: paths below the instance that must exist, or NULL */
 	void (*run)(struct work_job *j);
 	void (*done)(struct instance *in, struct work_job *j);
 };
 struct work_job *work_job_new(struct instance *in);
-void work_job_submit(struct work_job *j, void (*run)(struct work_job *j), void (*done)(struct instance *in, struct work_job *j));
+void work_job_submit(struct work_job *j, void (*run)(struct work_job *j),
+	void (*done)(struct instance *in, struct work_job *j));
 
 void begin_scan(struct instance *in);
 void begin_fill(struct instance *in);
@@ -41,7 +42,8 @@ void begin_build(struct instance *in, const struct settings *s, const char *sour
 
 /* In a job: the directory (from) becomes images/; workspace_reset follows on the loop. */
 int images_replace(int dirfd, const char *from, struct why *why);
-/* The images of all modes that the kernel runs in, NULL-terminated; pointers into its kernel.conf. At most 2 a mode. */
+/* The images of all modes that the kernel runs in, NULL-terminated; pointers into its kernel.conf. At most 2
+ * a mode. */
 #define IMAGES_MAX (2 * MODE_COUNT)
 void images_wanted(const struct kernel_conf *k, const char *out[IMAGES_MAX + 1]);
 
