@@ -99,7 +99,7 @@ static void on_closed(void *arg, int err)
 {
 	struct deployer *d = arg;
 
-	if (err)
+	if (err && err != -ECONNRESET && err != -EPIPE) /* those come with a kill, which is told elsewhere */
 		log_warn("%s: deployer %d: channel: %s", d->in->name, (int)d->pid, err_text(err));
 	if (d->closed)
 		return;
