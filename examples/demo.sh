@@ -57,13 +57,13 @@ say "Mount" \
 # What another demo or daemon has in its cache must not matter: own directories, removed at the end.
 show "diverfs -o cache=$T/cache,state=$T/state $BUILD/share/diverfs/registry $M"
 cd "$M" || exit 1
-show "ls"
+show "ls -C"
 
 say "Discover" "Kernels are directories; what they are is in text files."
-show "ls kernels"
-show "cat kernels/sort/1.0/README.md"
+show "ls -C kernels"
+show "ls -C kernels/sort/1.0"
+show "head -n 3 kernels/sort/1.0/README.md"
 show "grep -h description kernels/*/*/kernel.conf"
-show "cat modes"
 
 say "A kernel is a program" \
 	"run boots the kernel in a virtual machine of its own: stdin, clean stdout, exit status."
@@ -77,7 +77,7 @@ say "Choose, build, launch" \
 	"a sandbox; writing a mode's name into deploy launches it, and returns once it runs."
 show "mkdir run/hw"
 show "echo 'kernel = hello' > run/hw/config"
-show "ls run/hw run/hw/src"
+show "ls -C run/hw run/hw/src"
 show "echo fullVM > run/hw/deploy"
 show "cat run/hw/console"
 show "cat run/hw/wait"
@@ -100,7 +100,8 @@ show "cat run/s/stdout > run/u/stdin & printf 'sea\nreef\n' > run/s/stdin; cat r
 must_say '^REEF$' "$T/composed"
 
 say "Look inside" "Status and timeline say what is in force, and where the time went."
-show "cat run/hw/timeline"
+show "cat run/s/timeline"
+show "cat modes"
 show "cat status"
 
 say "Clean up" "rm -r ends an instance, fusermount3 -u the mount; nothing stays behind."
