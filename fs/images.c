@@ -51,15 +51,17 @@ void begin_scan(struct instance *in)
 	work_job_submit(j, scan_run, scan_done);
 }
 
+/* (to) is there at every moment, if it was: what is in the way changes places with the new one first. */
 static int rename_over(int dirfd, const char *from, const char *to, struct why *why)
 {
-	int err = io_remove_tree(dirfd, to);
+	int err;
 
-	if (err)
-		return why_fail_errno(why, err, "cannot remove the old %s/", to);
-	if (renameat(dirfd, from, dirfd, to) < 0)
+	if (renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EEXIST || renameat2(dirfd, from, dirfd, to, RENAME_EXCHANGE) < 0)
 		return why_fail_errno(why, -errno, "cannot put %s/ in place", to);
-	return 0;
+	err = io_remove_tree(dirfd, from);
+	return err ? why_fail_errno(why, err, "cannot remove the old %s/", to) : 0;
 }
 
 static void fill_run(struct work_job *j)

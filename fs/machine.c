@@ -89,7 +89,7 @@ static void machine_begin(struct instance *in, const struct settings *s, const c
 	struct machine *m = &in->machine;
 
 	m->up = m->launched = true;
-	m->reached_running = m->ended_failed = false;
+	m->reached_running = m->ended_failed = m->asked_to_end = false;
 	m->mode = s->mode;
 	m->memory = s->memory;
 	m->cpus = s->cpus;
@@ -157,12 +157,16 @@ static void machine_over(struct instance *in)
 	instance_event(in, "exit %d%s%s", m->status, *m->how ? " " : "", m->how);
 	if (m->ended_failed && m->reached_running)
 		instance_error(in, err, why.text);
+	else if (m->end_error && !m->asked_to_end) /* a timeout, a panic, a reset: what `how` says in a word */
+		instance_error(in, err, m->end_error);
 	if (!m->reached_running)
 		work_launched(in, m->ended_failed ? err : 0, &why);
 	stream_machine_ended(in);
 	instance_changed(in);
 	pending_answer(in, PENDING_STOP, 0, 0);
 	pending_answer(in, PENDING_COMMAND, 0, -ESRCH);
+	if (in->gone || in->run->stopping) /* nobody will read what is left of stdout */
+		machine_dismiss(in);
 }
 
 /* --- what it says ------------------------------------------------------------------------------ */
@@ -376,6 +380,7 @@ void machine_stop(struct instance *in, bool at_once)
 
 	if (!m->up || !m->dep)
 		return;
+	m->asked_to_end = true;
 	deployer_command(m->dep, at_once ? "kill" : "stop");
 	if (at_once)
 		deployer_spare(m->dep);

@@ -30,6 +30,7 @@ static void work_end(struct instance *in, int err, const struct why *why)
 	timer_cancel(w->deadline);
 	w->deadline = NULL;
 	w->active = w->launch = w->force = w->fill = w->again = w->cancelled = w->probed = false;
+	workspace_thaw(in->src);
 	w->step = WORK_IDLE;
 	if (cancelled) {
 		err = -EINTR;
@@ -310,6 +311,7 @@ static void work_next(struct instance *in)
 	} else if (fill_due(in)) {
 		begin_fill(in);
 	} else {
+		workspace_thaw(in->src);
 		if (in->anonymous && !w->scanned)
 			w->src_empty = true;
 		r = images_due(in, &s, &why);
@@ -342,6 +344,7 @@ void work_config_closed(struct instance *in)
 	if (!in->cfg.kernel || in->gone)
 		return;
 	w->fill = true;
+	workspace_freeze(in->src); /* what is done in src/ from now on is meant for the filled one */
 	if (!w->active)
 		w->mode = -1;
 	if (in->cfg.mode >= 0 && !in->machine.up && !w->launch) {
