@@ -2,9 +2,11 @@
 /*
  * artifact.h: manifests and indexes, as far as a kernel needs them.
  *
- * Shape    FORMATS.md 3.2: roles are told by media type and title, never by position; unknown layers are
- * ignored Owns     the texts belong to the json_t inside; artifact_free ends them all Errors   -EBADMSG,
- * -EFBIG with words Source   OCI image-spec: manifest.md, image-index.md, descriptor.md
+ * Shape    FORMATS.md 3.2: roles are told by media type and title, never by position; unknown
+ *          layers are ignored
+ * Owns     the texts belong to the json_t inside; artifact_free ends them all
+ * Errors   -EBADMSG, -EFBIG with words
+ * Source   OCI image-spec: manifest.md, image-index.md, descriptor.md
  */
 #ifndef CACHE_ARTIFACT_H
 #define CACHE_ARTIFACT_H

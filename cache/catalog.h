@@ -2,10 +2,12 @@
 /*
  * catalog.h: what the cache remembers of names and trees, in SQLite.
  *
- * Shape    names as each registry listed them last, so that one that cannot answer now does not look empty;
- * trees that are here and when they were used last Trust    a cache: if the file is damaged it is set aside
- * and begun anew Threads  the pool's; serialised inside. Several processes may share the file (WAL) Errors a
- * catalog that cannot be written is a line in the log: nothing depends on it for correctness
+ * Shape    names as each registry listed them last, so that one that cannot answer now does not
+ *          look empty; trees that are here and when they were used last
+ * Trust    a cache: if the file is damaged it is set aside and begun anew
+ * Threads  the pool's; serialised inside. Several processes may share the file (WAL)
+ * Errors   a catalog that cannot be written is a line in the log: nothing depends on it for
+ *          correctness
  */
 #ifndef CACHE_CATALOG_H
 #define CACHE_CATALOG_H

@@ -2,10 +2,12 @@
 /*
  * kernel_raw.h: kernel.conf as it was written, key by key: what is between its two forms, text and JSON.
  *
- * Shape    values are checked texts; NULL where a key is missing. launch[0] is for all modes, launch[1 +
- * MODE] overrides Form     the JSON is the artifact's config (FORMATS.md 3.2): top-level members with the
- * keys' names, "modes" and "tools" as lists, "boot": [ {for all}, {"mode": "fullVM", ...}, ... ], sizes and
- * counts as numbers Threads  any
+ * Shape    values are checked texts; NULL where a key is missing. launch[0] is for all modes, launch[1
+ *          + MODE] overrides
+ * Form     the JSON is the artifact's config (FORMATS.md 3.2): top-level members with the keys' names,
+ *          "modes" and "tools" as lists, "boot": [ {for all}, {"mode": "fullVM", ...}, ... ], sizes
+ *          and counts as numbers
+ * Threads  any
  */
 #ifndef CACHE_KERNEL_RAW_H
 #define CACHE_KERNEL_RAW_H

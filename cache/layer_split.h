@@ -2,9 +2,10 @@
 /*
  * layer_split.h: tar-split, the bytes of a tar that are not content, so that others can rebuild it exactly.
  *
- * Shape    zstd of JSON lines: {"type":2,"payload":base64 of raw bytes,...} and {"type":1,...} for a file,
- * whose payload is its CRC-64 (ISO), big endian; null where it is empty Source   vbatts/tar-split;
- * FORMATS.md 4.3. We never read it; containers/storage does not pull by parts without it
+ * Shape    zstd of JSON lines: {"type":2,"payload":base64 of raw bytes,...} and {"type":1,...} for
+ *          a file, whose payload is its CRC-64 (ISO), big endian; null where it is empty
+ * Source   vbatts/tar-split; FORMATS.md 4.3. We never read it; containers/storage does not pull by
+ *          parts without it
  */
 #ifndef CACHE_LAYER_SPLIT_H
 #define CACHE_LAYER_SPLIT_H

@@ -3,15 +3,20 @@
  * pack.h: the content of a layer's files, unpacked, in one sparse file; and which chunks of it are here.
  *
  * Shape    <id>: the bytes of each chunk at its pack_off (the pack of an image is the image).
- *          <id>.have: 8 bytes a chunk, the XXH3 of its bytes, 0 where it is not here; written after the bytes
- * Name     id = SHA-256 over (pack_off, size, SHA-256) of all chunks, not the layer's digest: a pack's name
- * says what belongs into it. By the layer's digest, a hostile manifest that names a good layer together with
- * a table of contents of its own could have put its bytes where another kernel's are read Trust    SHA-256 is
- * checked before a chunk is written. The XXH3 is compared once a process, so that power loss and rot are
- * noticed and the chunk fetched again Sharing  processes may fill one pack at the same time: they write the
- * same bytes. A pack that was handed out by a hard link is sealed (mode 0444) and never written again; if it
- * rots, a new file takes its name Full     where the disk is full nothing is kept, and nothing fails: fd is
- * -1 or the write is not marked Threads  any; open and close by one
+ *          <id>.have: 8 bytes a chunk, the XXH3 of its bytes, 0 where it is not here; written after
+ *          the bytes
+ * Name     id = SHA-256 over (pack_off, size, SHA-256) of all chunks, not the layer's digest: a pack's
+ *          name says what belongs into it. By the layer's digest, a hostile manifest that names a good
+ *          layer together with a table of contents of its own could have put its bytes where another
+ *          kernel's are read
+ * Trust    SHA-256 is checked before a chunk is written. The XXH3 is compared once a process, so that
+ *          power loss and rot are noticed and the chunk fetched again
+ * Sharing  processes may fill one pack at the same time: they write the same bytes. A pack that was
+ *          handed out by a hard link is sealed (mode 0444) and never written again; if it rots, a new
+ *          file takes its name
+ * Full     where the disk is full nothing is kept, and nothing fails: fd is -1 or the write is not
+ *          marked
+ * Threads  any; open and close by one
  */
 #ifndef CACHE_PACK_H
 #define CACHE_PACK_H

@@ -2,9 +2,11 @@
 /*
  * publish_layout.h: writing into an OCI image layout that others read, and write, at the same time.
  *
- * Order    blobs: temporary, fsync, rename; then index.json, temporary, fsync, rename, under flock of the
- * directory Keeps    what the layout holds besides; only the descriptor of the tag that is published is
- * replaced Errors   -errno and words Threads  any; one layout_out belongs to one
+ * Order    blobs: temporary, fsync, rename; then index.json, temporary, fsync, rename, under flock of
+ *          the directory
+ * Keeps    what the layout holds besides; only the descriptor of the tag that is published is replaced
+ * Errors   -errno and words
+ * Threads  any; one layout_out belongs to one
  */
 #ifndef CACHE_PUBLISH_LAYOUT_H
 #define CACHE_PUBLISH_LAYOUT_H

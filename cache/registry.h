@@ -2,10 +2,12 @@
 /*
  * registry.h: where kernels come from, as a table of functions. registry_layout.c is the first kind.
  *
- * Threads  all members are called in the pool, several at once, and may wait for the disk. A kind that waits
- * for a network must not wait in the pool: it will add members that answer on the loop, beside these Trust
- * what they return is not verified: whoever asked compares it with a digest Errors   -ENOENT not there,
- * -EHOSTUNREACH the registry cannot answer now, -EBADMSG, -EILSEQ, -EFBIG; with words
+ * Threads  all members are called in the pool, several at once, and may wait for the disk. A kind
+ *          that waits for a network must not wait in the pool: it will add members that answer on
+ *          the loop, beside these
+ * Trust    what they return is not verified: whoever asked compares it with a digest
+ * Errors   -ENOENT not there, -EHOSTUNREACH the registry cannot answer now, -EBADMSG, -EILSEQ,
+ *          -EFBIG; with words
  */
 #ifndef CACHE_REGISTRY_H
 #define CACHE_REGISTRY_H

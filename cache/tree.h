@@ -2,13 +2,16 @@
 /*
  * tree.h: what a view shows, as one immutable file that is mapped and searched in place.
  *
- * Shape    header, entries, chunks, layers, strings; native little endian. Entries are in breadth-first
- * order, so the children of a directory are neighbours, sorted by name: a lookup is a binary search, and
- * nothing is allocated for an entry (100,000 files cost about 13 MB of page cache and no heap) Units bytes;
- * 64-bit where a file may be large Trust    made by tree_build.c from verified bytes only; the XXH3 in the
- * header is against power loss and rot, not against forgers: who can write the cache directory is who runs
- * diverfs Threads  the mapping is read-only: any. tree_ref and tree_unref: the loop's, or whoever holds the
- * only reference
+ * Shape    header, entries, chunks, layers, strings; native little endian. Entries are in breadth-
+ *          first order, so the children of a directory are neighbours, sorted by name: a lookup is
+ *          a binary search, and nothing is allocated for an entry (100,000 files cost about 13 MB
+ *          of page cache and no heap)
+ * Units    bytes; 64-bit where a file may be large
+ * Trust    made by tree_build.c from verified bytes only; the XXH3 in the header is against power
+ *          loss and rot, not against forgers: who can write the cache directory is who runs
+ *          diverfs
+ * Threads  the mapping is read-only: any. tree_ref and tree_unref: the loop's, or whoever holds
+ *          the only reference
  */
 #ifndef CACHE_TREE_H
 #define CACHE_TREE_H

@@ -2,9 +2,11 @@
 /*
  * tree_build.h: entries come in any order, from any source; a checked tree file goes out.
  *
- * Refused  names that are no file names, paths that climb, the same path twice (directories excepted), a file
- * as a parent, hard links to nothing or in circles, whiteouts, extents that overlap or leave the blob, too
- * much Errors   -EBADMSG or -EFBIG with words that name the entry Threads  any one at a time
+ * Refused  names that are no file names, paths that climb, the same path twice (directories excepted),
+ *          a file as a parent, hard links to nothing or in circles, whiteouts, extents that overlap or
+ *          leave the blob, too much
+ * Errors   -EBADMSG or -EFBIG with words that name the entry
+ * Threads  any one at a time
  */
 #ifndef CACHE_TREE_BUILD_H
 #define CACHE_TREE_BUILD_H

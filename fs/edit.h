@@ -2,10 +2,11 @@
 /*
  * edit.h: how config is written: drafts, and the scratch files of editors beside it.
  *
- * Draft    begins with the first open for writing (or a truncation) and ends with the last close; what is in
- * force is always a text that was valid Scratch  small files in memory (4913, .config.swp, sedXXXXXX):
- * bounded in number and size, gone with the daemon. Renaming one over config is a write of all of it and a
- * close Threads  the loop's
+ * Draft    begins with the first open for writing (or a truncation) and ends with the last close; what
+ *          is in force is always a text that was valid
+ * Scratch  small files in memory (4913, .config.swp, sedXXXXXX): bounded in number and size, gone with
+ *          the daemon. Renaming one over config is a write of all of it and a close
+ * Threads  the loop's
  */
 #ifndef FS_EDIT_H
 #define FS_EDIT_H

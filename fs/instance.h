@@ -9,9 +9,10 @@
  *     plan, pid, sock, lock, end, console.*, deployer.log   of the machine (deploy.h)
  *     build/   the same of the last build
  *
- * Life     made by mkdir or by opening run/new; instance_end takes it out of the tree at once, ends its
- * processes and then removes its directory. Memory goes when the last hold (open file, job, deployer) is
- * given back Threads  the loop's
+ * Life     made by mkdir or by opening run/new; instance_end takes it out of the tree at once,
+ *          ends its processes and then removes its directory. Memory goes when the last hold (open
+ *          file, job, deployer) is given back
+ * Threads  the loop's
  */
 #ifndef FS_INSTANCE_H
 #define FS_INSTANCE_H

@@ -5,9 +5,9 @@
  *     kernels/<name>/<tag>      lookup ---- cache_names: is there such a tag? ---- cache_view: its tree ----
  * a view
  *
- * Numbers  a directory of names has the number of its path, a view that of (name, tag, digest), for ever: a
- * tag that moved is another view, one that moved back is the first one again Life     a view is held while
- * the kernel remembers any of its nodes; its number outlives it
+ * Numbers  a directory of names has the number of its path, a view that of (name, tag, digest), for
+ *          ever: a tag that moved is another view, one that moved back is the first one again
+ * Life     a view is held while the kernel remembers any of its nodes; its number outlives it
  */
 #ifndef FS_KERNELS_H
 #define FS_KERNELS_H

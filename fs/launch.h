@@ -2,8 +2,10 @@
 /*
  * launch.h: a deployer seen from the daemon: a process, a channel to it, and its end (deployers/deploy.h).
  *
- * Life     deployer_start or deployer_find gives one; it is freed right after its gone() has returned, which
- * comes when the process is dead and all that it had sent was handed to frame() Threads  the loop's
+ * Life     deployer_start or deployer_find gives one; it is freed right after its gone() has
+ *          returned, which comes when the process is dead and all that it had sent was handed to
+ *          frame()
+ * Threads  the loop's
  */
 #ifndef FS_LAUNCH_H
 #define FS_LAUNCH_H

@@ -3,10 +3,11 @@
  * stream.h: files that wait: console, build.log and events are logs read at offsets; stdin and stdout are
  * queues; wait is one answer that comes late.
  *
- * Logs     a handle's cursor is its file position. What was dropped before it got there is told once, as a
- * line, and the handle's positions are shifted from then on Waiting  a request with nothing to say is parked;
- * new data, the end of the machine, or an interrupt answers it Threads  the loop's; reads of logs on disk in
- * the pool
+ * Logs     a handle's cursor is its file position. What was dropped before it got there is told once,
+ *          as a line, and the handle's positions are shifted from then on
+ * Waiting  a request with nothing to say is parked; new data, the end of the machine, or an interrupt
+ *          answers it
+ * Threads  the loop's; reads of logs on disk in the pool
  */
 #ifndef FS_STREAM_H
 #define FS_STREAM_H

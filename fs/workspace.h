@@ -3,9 +3,10 @@
  * workspace.h: a real directory of the state, shown as a tree of the mount: an instance's src/ (writable) and
  * images/ (read-only). Everything is passed on to the file system below, in the pool.
  *
- * Nodes    class SRC, a = the workspace, b = its inode table; inodes hold an O_PATH fd and a lookup count and
- * go when the kernel forgets them Trust    names are one component; links are never followed by the daemon
- * (openat with O_NOFOLLOW, /proc/self/fd)
+ * Nodes    class SRC, a = the workspace, b = its inode table; inodes hold an O_PATH fd and a
+ *          lookup count and go when the kernel forgets them
+ * Trust    names are one component; links are never followed by the daemon (openat with
+ *          O_NOFOLLOW, /proc/self/fd)
  */
 #ifndef FS_WORKSPACE_H
 #define FS_WORKSPACE_H

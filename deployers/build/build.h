@@ -2,9 +2,10 @@
 /*
  * build.h: one build command in one sandbox.
  *
- * Shape    main.c copies, starts and ends it; sandbox.c writes bubblewrap's command line; tree.c walks what
- * came out; errors.c finds the compiler's complaint Trust    none in what runs inside: it may write its two
- * directories, and nothing that it leaves there is followed
+ * Shape    main.c copies, starts and ends it; sandbox.c writes bubblewrap's command line; tree.c
+ *          walks what came out; errors.c finds the compiler's complaint
+ * Trust    none in what runs inside: it may write its two directories, and nothing that it leaves
+ *          there is followed
  */
 #ifndef BUILD_BUILD_H
 #define BUILD_BUILD_H
