@@ -157,7 +157,8 @@ static void machine_over(struct instance *in)
 	instance_event(in, "exit %d%s%s", m->status, *m->how ? " " : "", m->how);
 	if (m->ended_failed && m->reached_running)
 		instance_error(in, err, why.text);
-	else if (m->end_error && !m->asked_to_end) /* a timeout, a panic, a reset: what `how` says in a word */
+	else if (m->end_error &&
+		 !m->asked_to_end) /* a timeout, a panic, a reset: what `how` says in a word */
 		instance_error(in, err, m->end_error);
 	if (!m->reached_running)
 		work_launched(in, m->ended_failed ? err : 0, &why);

@@ -26,7 +26,7 @@ struct machine {
 	bool launched;		     /* there was a launch: `wait` has an answer once it is over */
 	bool reached_running;
 	bool asked_to_end; /* by us or by ctl: that it was killed is no error then */
-	int status; /* 0..255 */
+	int status;	   /* 0..255 */
 	char how[32], cpu[32];
 	uint64_t peak;
 	bool ended_failed;
