@@ -52,6 +52,23 @@ static int open_sized(int dirfd, const char *name, uint64_t size)
 	return io_steal(&fd);
 }
 
+/* A mapping of a hole ends in SIGBUS on a full disk, even when it is only read (tmpfs). */
+static int open_whole(int dirfd, const char *name, uint64_t size)
+{
+	autoclose int fd = open_sized(dirfd, name, size);
+	struct stat st;
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if ((uint64_t)st.st_blocks * 512 < size) {
+		int err = posix_fallocate(fd, 0, (off_t)size);
+		if (err)
+			return -err;
+	}
+	return io_steal(&fd);
+}
+
 /* Opens both files and maps the marks at (at), or anywhere. */
 static int attach(struct pack *p, int fds[2], void **map, void *at)
 {
@@ -60,7 +77,7 @@ static int attach(struct pack *p, int fds[2], void **map, void *at)
 	autoclose int fd = open_sized(p->dirfd, p->name, p->size);
 	if (fd < 0)
 		return fd;
-	autoclose int have_fd = open_sized(p->dirfd, have, have_len(p));
+	autoclose int have_fd = open_whole(p->dirfd, have, have_len(p));
 	if (have_fd < 0)
 		return have_fd;
 	*map = mmap(at, have_len(p), PROT_READ, MAP_SHARED | (at ? MAP_FIXED : 0), have_fd, 0);

@@ -51,11 +51,3 @@ fails "a read-only state directory: the mount fails with words" "Read-only" \
 	"$DIVERFS" -o "cache=$T/cache,state=$T/state" "$REGISTRY" "$M"
 ok "nothing is mounted" not_mounted
 umount "$T/state"
-
-mount -t tmpfs tmpfs "$T/state"
-mount_registry
-mount -o remount,ro "$T/state"
-fails "made read-only meanwhile: mkdir says so" "Read-only" mkdir "$M/run/h"
-ok "reading goes on" cat "$M/kernels/hello/1.0/README.md"
-is "a stateless answer is still right" "$(ls "$M/run")" new
-unmount_registry
