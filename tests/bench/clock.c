@@ -6,11 +6,13 @@
  *                                     waits for its end
  *     clock bare ARGS IMAGE           starts the program whose arguments are in ARGS (separated by NUL): the QEMU command
  *                                     line of a deployer, with sockets and IMAGE in place of its descriptors; prints
- *                                     ms to the first byte of the console
+ *                                     ms to the first byte of the console or of stdout, which a deployer copies to
+ *                                     the console when nobody reads it
  *     clock pipe BYTES COMMAND...     feeds BYTES to COMMAND and reads as many back; prints MB/s
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,7 +85,7 @@ static int new_end(void)
 	return count++;
 }
 
-static char *with_own_fds(char *arg, const char *image, int *console)
+static char *with_own_fds(char *arg, const char *image, struct pollfd said[2])
 {
 	char *text, *fd = strstr(arg, ",fd=");
 
@@ -93,7 +95,9 @@ static char *with_own_fds(char *arg, const char *image, int *console)
 		return arg;
 	int n = new_end();
 	if (strstr(arg, "id=console"))
-		*console = ends[n];
+		said[0].fd = ends[n];
+	if (strstr(arg, "id=stdout"))
+		said[1].fd = ends[n];
 	if (asprintf(&text, "%.*s,fd=%d", (int)(fd - arg), arg, numbers[n]) < 0)
 		die("memory");
 	return text;
@@ -102,10 +106,10 @@ static char *with_own_fds(char *arg, const char *image, int *console)
 static int bare(const char *file, const char *image)
 {
 	static char data[65536], *args[ARGS_MAX];
-	int fd = open(file, O_RDONLY | O_CLOEXEC), n = 0, console = -1;
+	struct pollfd said[2] = { { .fd = -1, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
+	int fd = open(file, O_RDONLY | O_CLOEXEC), n = 0;
 	ssize_t len = fd < 0 ? -1 : read(fd, data, sizeof(data) - 1);
 	double began;
-	char c;
 	pid_t pid;
 
 	if (len < 0)
@@ -114,7 +118,7 @@ static int bare(const char *file, const char *image)
 		args[n++] = p;
 	began = now_ms();
 	for (int i = 0; i < n; i++)
-		args[i] = with_own_fds(args[i], image, &console);
+		args[i] = with_own_fds(args[i], image, said);
 	pid = fork();
 	if (pid == 0) {
 		execvp(args[0], args);
@@ -122,7 +126,7 @@ static int bare(const char *file, const char *image)
 	}
 	for (int i = 0; i < count; i++)
 		close(numbers[i]);
-	if (pid < 0 || console < 0 || read(console, &c, 1) != 1)
+	if (pid < 0 || said[0].fd < 0 || poll(said, 2, 20000) <= 0)
 		die("console");
 	printf("%.1f\n", now_ms() - began);
 	kill(pid, SIGKILL);
