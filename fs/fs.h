@@ -89,6 +89,7 @@ void run_stop(struct fs *fs, void (*done)(void *arg), void *arg);
 void run_free(struct fs *fs);
 
 /* What root.c's files show of other rooms. */
+void run_modes_wait(struct fs *fs, void (*known)(void *arg), void *arg); /* seconds at most; then run_modes */
 void run_modes(struct fs *fs, struct buf *out);	 /* `modes`: a line a mode */
 void run_status(struct fs *fs, struct buf *out); /* `status`: instances, memory used and free */
 
