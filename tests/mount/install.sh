@@ -3,7 +3,7 @@
 # make install with DESTDIR and PREFIX gives a diverfs that works from there; make uninstall leaves nothing.
 . "$(dirname "$0")/../lib.sh"
 
-make_it() { env -u MAKEFLAGS -u MAKELEVEL make -s -C "$SOURCE" "BUILD=$BUILD" "DESTDIR=$T/root" PREFIX=/usr "$@"; }
+make_it() { env -u MAKEFLAGS -u MAKELEVEL make -s -C "$SOURCE" "BUILD=$BUILD" "DESTDIR=$T/root" PREFIX=/usr -o all "$@"; } # -o: what was built is installed
 ok "make install" make_it install
 for f in bin/diverfs libexec/diverfs/diverfs-run libexec/diverfs/diverfs-fullvm libexec/diverfs/diverfs-build \
 	libexec/diverfs/probe.elf share/diverfs/registry/index.json share/man/man8/diverfs.8; do
