@@ -42,7 +42,7 @@ show() { # one line of shell, as a user would type it in the mount's root
 	printf '%s$ %s%s\n' "$bold" "${1//$T/\~}" "$plain"
 	if ! timeout 100 bash -c "$1"; then
 		echo "demo: that failed. diverfs says:" >&2
-		tail -n 5 log run/*/error 2>/dev/null >&2
+		tail -n 5 log run/*/error >&2 2>/dev/null
 		exit 1
 	fi
 }
