@@ -268,6 +268,8 @@ int main(int argc, char **argv)
 	log_open("diverfs", LOG_LEVEL_INFO);
 	if (argc > 1 && !strcmp(argv[1], "publish"))
 		return publish_main(argc - 1, argv + 1);
+	if (argc > 1 && !strcmp(argv[1], "conform"))
+		return conform_main(argc - 1, argv + 1);
 	int status = options_parse(argc, argv, &fs.opt, &args);
 	if (status < 0) {
 		if (fs.opt.debug)

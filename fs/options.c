@@ -79,6 +79,7 @@ static const char *const dropped_prefix[] = { "x-", "X-",
 static const char help_text[] =
 	"usage: diverfs [options] [registry...] mountpoint\n"
 	"       diverfs publish DIR LAYOUT [NAME:TAG]\n"
+	"       diverfs conform [options] KERNEL\n"
 	"\n"
 	"Mounts registries of specialised operating-system kernels as files. A registry is a directory with "
 	"an\n"
@@ -191,7 +192,7 @@ static char *default_dir(const char *variable, const char *below_home, const cha
 }
 
 /* What is installed beside the program: bin/diverfs, libexec/diverfs, share/diverfs. */
-static char *installed(const char *what)
+char *options_installed(const char *what)
 {
 	char exe[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
@@ -228,7 +229,7 @@ static char *registry_path(const char *word, struct why *why)
 {
 	if (strcmp(word, "embedded"))
 		return strstr(word, "://") ? xstrdup(word) : layout_path(word, why);
-	char *path = installed("share/diverfs/registry");
+	char *path = options_installed("share/diverfs/registry");
 	if (!access(path, F_OK))
 		return path;
 	why_fail_errno(why, -errno,
@@ -265,7 +266,7 @@ static int set_paths(const struct raw *r, struct fs_options *o, struct why *why)
 		r->cache ? absolute(r->cache) : default_dir("XDG_CACHE_HOME", ".cache", "/var/cache/diverfs");
 	o->state_dir = r->state ? absolute(r->state)
 				: default_dir("XDG_STATE_HOME", ".local/state", "/var/lib/diverfs");
-	o->libexec_dir = installed("libexec/diverfs");
+	o->libexec_dir = options_installed("libexec/diverfs");
 	o->qemu = r->qemu && strchr(r->qemu, '/') ? absolute(r->qemu)
 						  : xstrdup(r->qemu ? r->qemu : "qemu-system-x86_64");
 	o->bwrap = r->bwrap && strchr(r->bwrap, '/') ? absolute(r->bwrap)

@@ -18,6 +18,11 @@ int options_parse(int argc, char **argv, struct fs_options *o, struct fuse_args 
 
 /* `diverfs publish ...`; returns the exit status. */
 int publish_main(int argc, char **argv);
+/* `diverfs conform ...`: likewise, if the program that does it cannot be executed. */
+int conform_main(int argc, char **argv);
+
+/* The path of what is installed beside this program: "libexec/diverfs", "share/diverfs/registry". To be freed. */
+char *options_installed(const char *what);
 
 /* What is mounted at (path), topmost: 1 and its device and whether it is a diverfs (both may be NULL), 0
  * nothing, or -errno. Reads /proc/self/mountinfo, touches neither path nor mount. */

@@ -74,7 +74,9 @@ static void add_port(struct arguments *a, unsigned nr, const char *id, int fd, c
 	if (fd < 0)
 		return;
 	add_socket(a, id, fd);
-	add_format(a, "-device", "virtserialport,bus=streams.0,nr=%u,chardev=%s,name=%s", nr, id, name);
+	/* With an id QEMU tells when the kernel opens the port (VSERPORT_CHANGE). */
+	add_format(a, "-device", "virtserialport,bus=streams.0,nr=%u,id=" VM_PORT_ID "%s,chardev=%s,name=%s",
+		nr, id, id, name);
 }
 
 static void add_devices(const struct vm *vm, const struct vm_fds *fds, struct arguments *a)

@@ -19,11 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The sockets: ours in (here), QEMU's in (there). */
-struct wires {
-	int qmp[2], serial[2], in[2], out[2], control[2], words[2];
-};
-
 static const int no_pair[2] = { -1, -1 };
 
 /* A private copy in memory: its path need not be reachable for the user that QEMU runs as. */
@@ -110,11 +105,13 @@ static int prepare_image(struct vm *vm, struct why *why)
 	return prepare_initrd(vm, drops, why);
 }
 
-static int open_wires(struct vm *vm, struct wires *w, struct why *why)
+static int open_wires(const struct vm *vm, struct wires *w, struct why *why)
 {
 	bool ports = vm->plan.streams == STREAMS_PORTS;
-	int err = io_socketpair(w->qmp);
 
+	for (int *pair = (int *)w; pair < (int *)(w + 1); pair += 2)
+		memcpy(pair, no_pair, sizeof(no_pair));
+	int err = io_socketpair(w->qmp);
 	if (!err)
 		err = io_socketpair(w->serial);
 	if (!err)
@@ -225,22 +222,38 @@ static void too_long(void *arg)
 	vm_kill(vm, "timeout", 124, "it ran longer than its timeout");
 }
 
-int vm_start(struct vm *vm, struct why *why)
+int vm_prepare(struct vm *vm, struct wires *w, struct why *why)
 {
-	struct wires w;
 	int err = prepare_image(vm, why);
 
 	if (err < 0)
 		return err;
-	for (int *pair = (int *)&w; pair < (int *)(&w + 1); pair += 2)
-		memcpy(pair, no_pair, sizeof(no_pair));
-	err = open_wires(vm, &w, why);
-	pid_t pid = err < 0 ? err : run_qemu(vm, &w, why);
-	close_side(&w, 1);
-	if (pid < 0) {
-		close_side(&w, 0);
-		return (int)pid;
+	err = open_wires(vm, w, why);
+	if (err < 0) {
+		close_side(w, 1);
+		close_side(w, 0);
 	}
+	return err;
+}
+
+pid_t vm_exec(struct vm *vm, const struct wires *w, struct why *why)
+{
+	pid_t pid = run_qemu(vm, w, why);
+
+	close_side(w, 1);
+	if (pid < 0)
+		close_side(w, 0);
+	return pid;
+}
+
+int vm_start(struct vm *vm, struct why *why)
+{
+	struct wires w;
+	int err = vm_prepare(vm, &w, why);
+	pid_t pid = err < 0 ? err : vm_exec(vm, &w, why);
+
+	if (pid < 0)
+		return (int)pid;
 	vm->pid = pid;
 	monitor_mark(&vm->mon, "launch");
 	vm->child = loop_child(vm->mon.loop, pid, vm_gone, vm);

@@ -21,6 +21,9 @@
 #define VM_LAUNCH_MS   30000	   /* from exec to "running" */
 #define VM_WORDS_MAX   4096	   /* of QEMU's stderr, for the error */
 
+/* What the ports are called in QMP: this with stdin, stdout, control after it. */
+#define VM_PORT_ID "port-"
+
 /* Ids of our own QMP commands; a daemon's command has its number + QMP_DAEMON. */
 enum { QMP_STATUS = 1, QMP_QUIET = 2, QMP_STOPPED = 3, QMP_DAEMON = 16 };
 
@@ -60,6 +63,15 @@ struct vm {
 
 /* start.c: recognises the image, starts QEMU. */
 int vm_start(struct vm *vm, struct why *why);
+/* The same in two steps, for who does not run under a monitor (conform/): all of (vm) but plan and the
+ * descriptors of the files may be zero. Our ends of the sockets are at 0, QEMU's at 1, (words) is a pipe;
+ * pairs that the plan does not ask for are -1. */
+struct wires {
+	int qmp[2], serial[2], in[2], out[2], control[2], words[2];
+};
+int vm_prepare(struct vm *vm, struct wires *w, struct why *why);
+/* Closes QEMU's ends in any case, and ours too when it fails. */
+pid_t vm_exec(struct vm *vm, const struct wires *w, struct why *why);
 void vm_free(struct vm *vm);
 
 /* args.c: the command line. The numbers are QEMU's ends of the sockets. */

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trial.c: every callback writes down what it saw and then looks whether that is what somebody waits for.
+ *
+ * Whether EXIT comes before the output is out cannot be seen while the host takes everything at once: so with
+ * (held) stdout's socket is filled to the brim before QEMU gets it. A kernel's first byte then stays in its
+ * transmit buffer until we read, and so must its EXIT.
+ */
+#include "deployers/conform/trial.h"
+
+#include "cache/base/io.h"
+#include "deployers/guest.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHUNK	65536
+#define STEP_MS 20
+
+static void heard(struct trial *t)
+{
+	t->heard_ns = clock_mono_ns();
+	if (t->until && t->until(t))
+		loop_stop(t->loop);
+}
+
+static void unwatch(struct port *p)
+{
+	watch_remove(p->watch);
+	p->watch = NULL;
+}
+
+static void port_end(struct port *p)
+{
+	unwatch(p);
+	if (p->fd >= 0)
+		close(p->fd);
+	p->fd = -1;
+}
+
+/* Appends what has come to (out), up to TRIAL_KEPT bytes of it in all. Returns the count; 0: nothing for now. */
+static size_t take(struct port *p, struct buf *out)
+{
+	static char data[CHUNK];
+	ssize_t n = p->fd < 0 ? -1 : read(p->fd, data, sizeof(data));
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		unwatch(p);
+	if (n <= 0)
+		return 0;
+	size_t room = TRIAL_KEPT - out->len;
+	buf_append(out, data, (size_t)n < room ? (size_t)n : room);
+	return (size_t)n;
+}
+
+/* Console, QEMU's words, stdout */
+
+static bool console_read(struct trial *t)
+{
+	autobuf struct buf unused = { 0 };
+	size_t n = take(&t->console, &unused);
+
+	t->console_bytes += n;
+	if (n)
+		heard(t);
+	return n;
+}
+
+static void on_console(void *arg, uint32_t events)
+{
+	(void)events;
+	console_read(arg);
+}
+
+static void on_words(void *arg, uint32_t events)
+{
+	struct trial *t = arg;
+
+	(void)events;
+	take(&t->words, &t->said);
+}
+
+/* The filler comes first and is nobody's output. */
+static bool out_read(struct trial *t)
+{
+	autobuf struct buf got = { 0 };
+	size_t n = take(&t->out_port, &got), skip = 0;
+
+	if (t->out_raw < t->out_filler)
+		skip = t->out_filler - t->out_raw < n ? (size_t)(t->out_filler - t->out_raw) : n;
+	t->out_raw += n;
+	t->out_bytes += n - skip;
+	if (n > skip && got.len > skip && t->out.len < TRIAL_KEPT) {
+		size_t room = TRIAL_KEPT - t->out.len, len = got.len - skip;
+		buf_append(&t->out, got.data + skip, len < room ? len : room);
+	}
+	if (t->exit_told && t->out_raw > t->raw_at_exit)
+		t->out_late = t->out_raw - t->raw_at_exit;
+	if (n > skip)
+		heard(t);
+	return n;
+}
+
+static void on_out(void *arg, uint32_t events)
+{
+	(void)events;
+	out_read(arg);
+}
+
+void trial_release(struct trial *t)
+{
+	if (t->held && t->out_port.fd >= 0)
+		t->out_port.watch = loop_watch(t->loop, t->out_port.fd, EPOLLIN, on_out, t);
+	t->held = false;
+}
+
+static uint64_t fill(int fd)
+{
+	static const char zeroes[4096];
+	uint64_t all = 0;
+
+	for (size_t len = sizeof(zeroes); len; len /= 64)
+		for (ssize_t n; (n = send(fd, zeroes, len, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0;)
+			all += (uint64_t)n;
+	return all;
+}
+
+/* Messages */
+
+static void guest_exit(struct trial *t, uint64_t value)
+{
+	int waiting = 0;
+
+	if (t->exit_told)
+		return;
+	t->exit_told = true;
+	t->exit_value = value;
+	if (t->out_port.fd >= 0 && ioctl(t->out_port.fd, FIONREAD, &waiting) < 0)
+		waiting = 0;
+	t->raw_at_exit = t->out_raw + (uint64_t)waiting;
+	trial_release(t);
+}
+
+static void guest_said(struct trial *t, const struct guest_message *g)
+{
+	t->messages++;
+	if (g->type == GUEST_HELLO && !t->hellos++)
+		t->level = g->value;
+	if (g->type == GUEST_EXIT)
+		guest_exit(t, g->value);
+	if (g->type == GUEST_RESTART)
+		t->restart = true;
+}
+
+static bool control_read(struct trial *t)
+{
+	struct guest_message g;
+	autobuf struct buf got = { 0 };
+	size_t n = take(&t->control, &got);
+
+	if (!*t->malformed)
+		buf_append(&t->message, got.data, got.len);
+	while (t->message.len >= sizeof(g) && !*t->malformed) {
+		memcpy(&g, t->message.data, sizeof(g));
+		buf_consume(&t->message, sizeof(g));
+		if (g.magic == GUEST_MESSAGE_MAGIC && g.rev == GUEST_REV)
+			guest_said(t, &g);
+		else
+			snprintf(t->malformed, sizeof(t->malformed),
+				"a message has magic %08x and revision %u, not %08x and %u", g.magic, g.rev,
+				GUEST_MESSAGE_MAGIC, GUEST_REV);
+	}
+	if (n)
+		heard(t);
+	return n;
+}
+
+static void on_control(void *arg, uint32_t events)
+{
+	(void)events;
+	control_read(arg);
+}
+
+/* QEMU */
+
+static void on_event(void *arg, const char *event, const char *line)
+{
+	static const char *const ids[PORTS] = { VM_PORT_ID "stdin", VM_PORT_ID "stdout",
+		VM_PORT_ID "control" };
+	struct trial *t = arg;
+	char id[32], open[8];
+
+	if (!strcmp(event, "SHUTDOWN") && !json_find(line, "data.reason", t->shutdown, sizeof(t->shutdown)))
+		strcpy(t->shutdown, "unknown");
+	if (!strcmp(event, "VSERPORT_CHANGE") && json_find(line, "data.id", id, sizeof(id)) &&
+		json_find(line, "data.open", open, sizeof(open)))
+		for (int i = 0; i < PORTS; i++)
+			t->port_open[i] |= !strcmp(id, ids[i]) && !strcmp(open, "true");
+	heard(t);
+}
+
+static void on_reply(void *arg, uint64_t id, const char *line, const char *error)
+{
+	(void)arg, (void)id, (void)line, (void)error;
+}
+
+static void drain(struct trial *t)
+{
+	trial_release(t);
+	while (console_read(t) || control_read(t) || out_read(t) || take(&t->words, &t->said))
+		;
+	qmp_drain(t->qmp);
+}
+
+static void on_gone(void *arg, pid_t pid, int status)
+{
+	struct trial *t = arg;
+
+	(void)pid, (void)status;
+	t->vm.pid = 0;
+	t->gone = true;
+	drain(t);
+	heard(t);
+}
+
+static void adopt(struct trial *t, const struct wires *w)
+{
+	const struct {
+		struct port *port;
+		int fd;
+		watch_fn *fn;
+	} rows[] = {
+		{ &t->console, w->serial[0], on_console },
+		{ &t->control, w->control[0], on_control },
+		{ &t->words, w->words[0], on_words },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		rows[i].port->fd = rows[i].fd;
+		io_set_nonblock(rows[i].fd, true);
+		rows[i].port->watch = loop_watch(t->loop, rows[i].fd, EPOLLIN, rows[i].fn, t);
+	}
+	t->in_port.fd = w->in[0];
+	t->out_port.fd = w->out[0];
+	io_set_nonblock(w->out[0], true);
+	t->qmp = qmp_new(t->loop, w->qmp[0], on_event, on_reply, t);
+	bool held = t->held;
+	t->held = true;
+	if (!held)
+		trial_release(t);
+}
+
+int trial_begin(struct trial *t, const char *plan_text, size_t len, bool held, struct why *why)
+{
+	struct wires w;
+
+	*t = (struct trial){ .vm = { .image_fd = -1, .initrd_fd = -1 }, .held = held };
+	t->console.fd = t->in_port.fd = t->out_port.fd = t->control.fd = t->words.fd = -1;
+	int err = plan_parse(plan_text, len, &t->vm.plan, why);
+	if (!err)
+		err = vm_prepare(&t->vm, &w, why);
+	if (err < 0)
+		return err;
+	if (held)
+		t->out_filler = fill(w.out[1]);
+	pid_t pid = vm_exec(&t->vm, &w, why);
+	if (pid < 0)
+		return (int)pid;
+	t->loop = loop_new();
+	t->vm.pid = pid;
+	t->child = loop_child(t->loop, pid, on_gone, t);
+	t->heard_ns = clock_mono_ns();
+	adopt(t, &w);
+	return 0;
+}
+
+static bool is_gone(const struct trial *t)
+{
+	return t->gone;
+}
+
+void trial_end(struct trial *t)
+{
+	if (t->loop) {
+		if (t->vm.pid)
+			kill(-t->vm.pid, SIGKILL);
+		while (!t->gone)
+			trial_wait(t, 1000, is_gone);
+		watch_remove(t->child);
+		qmp_free(t->qmp);
+		port_end(&t->console);
+		port_end(&t->in_port);
+		port_end(&t->out_port);
+		port_end(&t->control);
+		port_end(&t->words);
+		loop_free(t->loop);
+	}
+	if (t->vm.image_fd >= 0)
+		close(t->vm.image_fd);
+	if (t->vm.initrd_fd >= 0)
+		close(t->vm.initrd_fd);
+	plan_free(&t->vm.plan);
+	buf_free(&t->food);
+	t->loop = NULL;
+}
+
+void trial_free(struct trial *t)
+{
+	buf_free(&t->out);
+	buf_free(&t->said);
+	buf_free(&t->message);
+}
+
+/* Waiting */
+
+bool trial_ended(const struct trial *t)
+{
+	return t->gone || t->exit_told || t->restart || *t->shutdown;
+}
+
+static void on_time(void *arg)
+{
+	struct trial *t = arg;
+
+	loop_stop(t->loop);
+}
+
+bool trial_wait(struct trial *t, uint64_t ms, trial_until *until)
+{
+	uint64_t end = clock_mono_ns() + ms * 1000000;
+	struct timer *timer;
+
+	while (!until(t)) {
+		uint64_t now = clock_mono_ns();
+		if (now >= end)
+			return false;
+		t->until = until;
+		timer = loop_after(t->loop, (end - now) / 1000000 + 1, on_time, t);
+		loop_run(t->loop);
+		timer_cancel(timer);
+		t->until = NULL;
+	}
+	return true;
+}
+
+bool trial_settle(struct trial *t, uint64_t quiet_ms, uint64_t ms, trial_until *until)
+{
+	uint64_t end = clock_mono_ns() + ms * 1000000;
+
+	for (;;) {
+		uint64_t now = clock_mono_ns();
+		if (until(t) || now >= end || now - t->heard_ns >= quiet_ms * 1000000)
+			break;
+		trial_wait(t, STEP_MS, until);
+	}
+	return until(t);
+}
+
+/* Towards the kernel */
+
+static void on_in(void *arg, uint32_t events)
+{
+	struct trial *t = arg;
+
+	(void)events;
+	ssize_t n = send(t->in_port.fd, t->food.data, t->food.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n > 0)
+		buf_consume(&t->food, (size_t)n);
+	if (!t->food.len || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+		t->feeding = t->food.len > 0;
+		unwatch(&t->in_port);
+	}
+	if (n > 0)
+		heard(t);
+}
+
+void trial_feed(struct trial *t, const char *data, size_t len)
+{
+	if (t->in_port.fd < 0 || t->in_port.watch)
+		return;
+	buf_append(&t->food, data, len);
+	t->feeding = true;
+	t->heard_ns = clock_mono_ns();
+	t->in_port.watch = loop_watch(t->loop, t->in_port.fd, EPOLLOUT, on_in, t);
+}
+
+bool trial_fed(const struct trial *t)
+{
+	int queued = 0;
+
+	return !t->feeding && (t->in_port.fd < 0 || ioctl(t->in_port.fd, SIOCOUTQ, &queued) < 0 || !queued);
+}
+
+void trial_close_input(struct trial *t)
+{
+	unwatch(&t->in_port);
+	if (t->in_port.fd >= 0)
+		shutdown(t->in_port.fd, SHUT_WR);
+}
+
+void trial_tell(struct trial *t, unsigned type, uint64_t value)
+{
+	struct guest_message g = { GUEST_MESSAGE_MAGIC, GUEST_REV, (uint16_t)type, value };
+
+	if (t->control.fd >= 0)
+		(void)!send(t->control.fd, &g, sizeof(g), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+uint64_t trial_cpu_ns(const struct trial *t)
+{
+	clockid_t clock;
+	struct timespec now;
+
+	if (!t->vm.pid || clock_getcpuclockid(t->vm.pid, &clock) || clock_gettime(clock, &now))
+		return 0;
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trial.h: one boot of a kernel under observation: fullvm's QEMU, with us at the other end of every socket.
+ *
+ * Shape    a trial is begun, waited for step by step (trial_wait runs the loop until something is so), and ended;
+ *          what was seen stays readable in between and after
+ * Bound    of console and stdout the first TRIAL_KEPT bytes are kept, all are counted
+ * Trust    none in what the kernel says
+ * Threads  the loop's, which is the main thread
+ */
+#ifndef CONFORM_TRIAL_H
+#define CONFORM_TRIAL_H
+
+#include "deployers/fullvm/vm.h"
+
+#define TRIAL_KEPT 65536u
+
+enum trial_port { PORT_IN, PORT_OUT, PORT_CONTROL, PORTS };
+
+struct trial {
+	/* Seen. Read-only outside trial.c */
+	bool port_open[PORTS]; /* the kernel opened it, at some time */
+	uint64_t console_bytes, out_bytes;
+	struct buf out; /* the first of stdout */
+	unsigned messages, hellos;
+	uint64_t level;	     /* of the first HELLO */
+	char malformed[128]; /* words about the first message that is none; then nobody listens any more */
+	bool restart;	     /* RESTART was sent */
+	bool exit_told;
+	uint64_t exit_value;
+	uint64_t out_late; /* bytes of stdout that were not out yet when EXIT came */
+	char shutdown[32]; /* QMP's reason, "" if the machine did not end by itself */
+	bool gone;	   /* QEMU has ended */
+	bool feeding;	   /* not all of what trial_feed got was taken by QEMU */
+	uint64_t heard_ns; /* when anything happened last */
+	struct buf said;   /* by QEMU on its stderr */
+
+	/* trial.c's */
+	struct vm vm; /* plan, image and process only: no monitor */
+	struct loop *loop;
+	struct qmp *qmp;
+	struct port console, in_port, out_port, control, words;
+	struct watch *child;
+	struct buf message;  /* an unfinished one */
+	uint64_t out_filler; /* our own bytes before the kernel's, with (held) */
+	uint64_t out_raw, raw_at_exit;
+	bool held;	 /* stdout is not read now */
+	struct buf food; /* what the socket did not take yet */
+	bool (*until)(const struct trial *t);
+};
+
+/* (plan_text) as in deploy.h; (held): stdout is full from the start and is not read until EXIT or
+ * trial_release. Errors: QEMU cannot be started, with words. In any case trial_end follows. */
+int trial_begin(struct trial *t, const char *plan_text, size_t len, bool held, struct why *why);
+/* Ends QEMU. What was seen stays, until trial_free. */
+void trial_end(struct trial *t);
+void trial_free(struct trial *t);
+
+typedef bool trial_until(const struct trial *t);
+/* Returns whether (until) holds, after at most (ms). */
+bool trial_wait(struct trial *t, uint64_t ms, trial_until *until);
+/* Until nothing has happened for (quiet_ms), or (until) holds, or (ms) are over. */
+bool trial_settle(struct trial *t, uint64_t quiet_ms, uint64_t ms, trial_until *until);
+bool trial_ended(const struct trial *t);
+
+void trial_release(struct trial *t);
+/* Hands bytes to stdin; they go in trial_wait as the kernel takes them. */
+void trial_feed(struct trial *t, const char *data, size_t len);
+/* Whether every byte of it is with the kernel. */
+bool trial_fed(const struct trial *t);
+void trial_close_input(struct trial *t);
+void trial_tell(struct trial *t, unsigned type, uint64_t value);
+/* CPU time that QEMU has used, in nanoseconds; 0 if it is gone. */
+uint64_t trial_cpu_ns(const struct trial *t);
+
+#endif
