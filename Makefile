@@ -27,7 +27,7 @@ O       := $(BUILD)/obj
 BIN     := $(BUILD)/bin
 LIBEXEC := $(BUILD)/libexec/diverfs
 SHARE   := $(BUILD)/share/diverfs
-MAN     := $(BUILD)/share/man/man8
+MAN     := $(BUILD)/share/man
 TESTS   := $(BUILD)/tests
 
 objs = $(patsubst %.c,$(O)/%.o,$(sort $(wildcard $(1))))
@@ -39,13 +39,15 @@ CLIENT_O := $(call objs,fs/client/*.c)
 DEPLOY_O := $(call objs,deployers/*.c)
 FULLVM_O := $(call objs,deployers/fullvm/*.c)
 BUILD_O  := $(call objs,deployers/build/*.c)
+CONFORM_O := $(call objs,deployers/conform/*.c)
 MODES_O  := $(filter-out %/main.o,$(FULLVM_O) $(BUILD_O))
 
-PROGRAMS := $(BIN)/diverfs $(LIBEXEC)/diverfs-run $(LIBEXEC)/diverfs-fullvm $(LIBEXEC)/diverfs-build
+PROGRAMS := $(BIN)/diverfs $(LIBEXEC)/diverfs-run $(LIBEXEC)/diverfs-fullvm $(LIBEXEC)/diverfs-build \
+	    $(LIBEXEC)/diverfs-conform
 
 .PHONY: all programs kernels registry demo check check-asan check-tsan soak bench lint format
 .PHONY: install uninstall deps help clean
-all: programs registry $(MAN)/diverfs.8
+all: programs registry $(MAN)/man8/diverfs.8 $(MAN)/man7/diver-kernel.7
 
 # --- programs -------------------------------------------------------------------------------------
 
@@ -70,6 +72,7 @@ $(BIN)/diverfs: $(FS_O) $(O)/libcache.a $(O)/libbase.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
 $(LIBEXEC)/diverfs-run: $(CLIENT_O) $(O)/libbase.a
 $(LIBEXEC)/diverfs-fullvm: $(FULLVM_O) $(O)/libdeploy.a $(O)/libbase.a
+$(LIBEXEC)/diverfs-conform: $(CONFORM_O) $(O)/libmodes.a $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-build: $(BUILD_O) $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-%:
 	@mkdir -p $(@D)
@@ -78,7 +81,9 @@ $(LIBEXEC)/diverfs-%:
 $(BIN)/diver: examples/diver
 	@mkdir -p $(@D)
 	install -m 755 $< $@
-$(MAN)/diverfs.8: diverfs.8
+$(MAN)/man8/diverfs.8: diverfs.8
+$(MAN)/man7/diver-kernel.7: deployers/diver-kernel.7
+$(MAN)/man8/% $(MAN)/man7/%:
 	@mkdir -p $(@D)
 	install -m 644 $< $@
 
@@ -168,7 +173,8 @@ format:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/diverfs
-	install -d $(DESTDIR)$(PREFIX)/share/diverfs $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/share/diverfs
+	install -d $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 755 $(BIN)/* $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(LIBEXEC)/diverfs-* $(DESTDIR)$(PREFIX)/libexec/diverfs
 	install -m 644 $(LIBEXEC)/probe.elf $(DESTDIR)$(PREFIX)/libexec/diverfs
@@ -176,11 +182,12 @@ install: all
 	cp -r $(SHARE)/registry $(DESTDIR)$(PREFIX)/share/diverfs/registry
 	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/diverfs/registry
 	install -m 644 diverfs.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 deployers/diver-kernel.7 $(DESTDIR)$(PREFIX)/share/man/man7
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/diverfs $(DESTDIR)$(PREFIX)/bin/diver
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/diverfs $(DESTDIR)$(PREFIX)/share/diverfs
-	rm -f $(DESTDIR)$(PREFIX)/share/man/man8/diverfs.8
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man8/diverfs.8 $(DESTDIR)$(PREFIX)/share/man/man7/diver-kernel.7
 
 help:
 	@echo 'make             programs, example kernels and the embedded registry, in $(BUILD)/'

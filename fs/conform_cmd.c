@@ -50,7 +50,8 @@ static int read_conf(const char *dir, struct kernel_conf *k, struct why *why)
 	if (err < 0)
 		return why_prefix(why, "%s", path);
 	if (!k->launch[MODE_FULLVM].supported || !*k->launch[MODE_FULLVM].image)
-		return why_fail(why, -ENOTSUP, "%s has no image for fullVM, in which kernels are tried", path);
+		return why_fail(
+			why, -ENOTSUP, "%s has no image for fullVM, in which kernels are tried", path);
 	return 0;
 }
 

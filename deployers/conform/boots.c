@@ -76,9 +76,9 @@ static int begin(struct seen *seen, const struct subject *s, enum boot which, st
 	int err = trial_begin(t, plan.data, plan.len, which == BOOT_HELD, why);
 	if (err < 0)
 		return err;
-	if (trial_wait(t, s->patience_ms, shown) && !trial_settle(t, SILENT_MS, s->patience_ms, greeted))
-		return 0;
-	trial_settle(t, QUIET_MS, s->patience_ms, trial_ended);
+	if (trial_wait(t, s->patience_ms, shown) && trial_settle(t, SILENT_MS, s->patience_ms, greeted))
+		trial_settle(t, QUIET_MS, s->patience_ms, trial_ended);
+	trial_ask_ports(t);
 	return 0;
 }
 
@@ -92,6 +92,7 @@ static int finish(struct trial *t, struct why *why)
 {
 	if (t->exit_told)
 		trial_wait(t, QUIET_MS, output_late);
+	trial_ask_ports(t);
 	bool lost = t->gone && !*t->shutdown && !t->exit_told;
 	trial_end(t);
 	if (!lost)

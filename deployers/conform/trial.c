@@ -23,8 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHUNK	65536
-#define STEP_MS 20
+#define CHUNK	  65536
+#define STEP_MS	  20
+#define ANSWER_MS 3000 /* of QEMU, on a busy host */
 
 static void heard(struct trial *t)
 {
@@ -208,9 +209,41 @@ static void on_event(void *arg, const char *event, const char *line)
 	heard(t);
 }
 
+/* The answer to query-chardev is a list of flat objects; "frontend-open" is the kernel's side. */
 static void on_reply(void *arg, uint64_t id, const char *line, const char *error)
 {
-	(void)arg, (void)id, (void)line, (void)error;
+	static const char *const labels[PORTS] = { "stdin", "stdout", "control" };
+	struct trial *t = arg;
+	char label[32], open[8];
+
+	if (id != QMP_STATUS || error)
+		return;
+	for (const char *at = strchr(line, '['); at && (at = strchr(at, '{')); at++) {
+		autofree char *object = xstrndup(at, strcspn(at, "}") + 1);
+		if (!json_find(object, "label", label, sizeof(label)) ||
+			!json_find(object, "frontend-open", open, sizeof(open)))
+			continue;
+		for (int i = 0; i < PORTS; i++)
+			t->port_open[i] |= !strcmp(label, labels[i]) && !strcmp(open, "true");
+	}
+	t->asked = false;
+	heard(t);
+}
+
+static bool answered(const struct trial *t)
+{
+	return t->gone || !t->asked;
+}
+
+void trial_ask_ports(struct trial *t)
+{
+	t->asked = !t->gone;
+	if (t->asked)
+		qmp_send(t->qmp, QMP_STATUS, "query-chardev", NULL);
+	trial_wait(t, ANSWER_MS, answered);
+	/* What was heard at a port, somebody has opened. */
+	t->port_open[PORT_OUT] |= t->out_bytes > 0;
+	t->port_open[PORT_CONTROL] |= t->messages || *t->malformed;
 }
 
 static void drain(struct trial *t)
@@ -252,6 +285,8 @@ static void adopt(struct trial *t, const struct wires *w)
 	t->out_port.fd = w->out[0];
 	io_set_nonblock(w->out[0], true);
 	t->qmp = qmp_new(t->loop, w->qmp[0], on_event, on_reply, t);
+	/* So that QEMU can still be asked when the machine has ended. */
+	qmp_send(t->qmp, QMP_QUIET, "set-action", "{\"shutdown\":\"pause\"}");
 	bool held = t->held;
 	t->held = true;
 	if (!held)

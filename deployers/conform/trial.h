@@ -44,6 +44,7 @@ struct trial {
 	struct buf message;  /* an unfinished one */
 	uint64_t out_filler; /* our own bytes before the kernel's, with (held) */
 	uint64_t out_raw, raw_at_exit;
+	bool asked;	 /* and not answered yet */
 	bool held;	 /* stdout is not read now */
 	struct buf food; /* what the socket did not take yet */
 	bool (*until)(const struct trial *t);
@@ -62,6 +63,8 @@ bool trial_wait(struct trial *t, uint64_t ms, trial_until *until);
 /* Until nothing has happened for (quiet_ms), or (until) holds, or (ms) are over. */
 bool trial_settle(struct trial *t, uint64_t quiet_ms, uint64_t ms, trial_until *until);
 bool trial_ended(const struct trial *t);
+/* Brings (port_open) up to date: QEMU's events come up to a second late. */
+void trial_ask_ports(struct trial *t);
 
 void trial_release(struct trial *t);
 /* Hands bytes to stdin; they go in trial_wait as the kernel takes them. */
