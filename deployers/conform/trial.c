@@ -200,7 +200,9 @@ static void on_event(void *arg, const char *event, const char *line)
 	struct trial *t = arg;
 	char id[32], open[8];
 
-	if (!strcmp(event, "SHUTDOWN") && !json_find(line, "data.reason", t->shutdown, sizeof(t->shutdown)))
+	/* The first reason counts: a kernel that powers off may run on for a moment, into a reset. */
+	if (!strcmp(event, "SHUTDOWN") && !*t->shutdown &&
+		!json_find(line, "data.reason", t->shutdown, sizeof(t->shutdown)))
 		strcpy(t->shutdown, "unknown");
 	if (!strcmp(event, "VSERPORT_CHANGE") && json_find(line, "data.id", id, sizeof(id)) &&
 		json_find(line, "data.open", open, sizeof(open)))
@@ -325,6 +327,7 @@ static bool is_gone(const struct trial *t)
 void trial_end(struct trial *t)
 {
 	if (t->loop) {
+		t->killed = !trial_ended(t);
 		if (t->vm.pid)
 			kill(-t->vm.pid, SIGKILL);
 		while (!t->gone)
@@ -358,7 +361,7 @@ void trial_free(struct trial *t)
 
 bool trial_ended(const struct trial *t)
 {
-	return t->gone || t->exit_told || t->restart || *t->shutdown;
+	return (t->gone && !t->killed) || t->exit_told || t->restart || *t->shutdown;
 }
 
 static void on_time(void *arg)

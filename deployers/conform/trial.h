@@ -30,7 +30,8 @@ struct trial {
 	uint64_t exit_value;
 	uint64_t out_late; /* bytes of stdout that were not out yet when EXIT came */
 	char shutdown[32]; /* QMP's reason, "" if the machine did not end by itself */
-	bool gone;	   /* QEMU has ended */
+	bool gone;	   /* QEMU has ended, */
+	bool killed;	   /* by us, and the machine had not ended by then */
 	bool feeding;	   /* not all of what trial_feed got was taken by QEMU */
 	uint64_t heard_ns; /* when anything happened last */
 	struct buf said;   /* by QEMU on its stderr */
