@@ -20,17 +20,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FOOD_BYTES   (2u << 20) /* more than a kernel that does not read has receive buffers for */
-#define FOOD_FEW     65536u
-#define FOOD_LINE    "the quick brown fox jumps over the lazy dog, often\n"
-#define QUIET_MS     300
-#define SILENT_MS    2000 /* of a kernel that has shown itself, but said no HELLO */
-#define STALLED_MS   3000 /* without taking a byte of stdin */
-#define HOLD_MS	     700
-#define IDLE_MS	     1000
-#define IDLE_TRIES   3 /* it may still have something to finish */
-#define IDLE_PERCENT 20
-#define STOPPED_MS   DEPLOY_STOP_MS
+#define FOOD_BYTES (2u << 20) /* more than a kernel that does not read has receive buffers for */
+#define FOOD_FEW   65536u
+#define FOOD_LINE  "the quick brown fox jumps over the lazy dog, often\n"
+#define QUIET_MS   300
+#define SILENT_MS  2000 /* of a kernel that has shown itself, but said no HELLO */
+#define STALLED_MS 3000 /* without taking a byte of stdin */
+#define HOLD_MS	   700
+#define IDLE_MS	   1000
+#define IDLE_TRIES 3 /* it may still have something to finish */
+#define STOPPED_MS DEPLOY_STOP_MS
 
 static void put_plan(struct buf *plan, const struct subject *s, enum boot which)
 {

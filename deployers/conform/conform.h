@@ -36,6 +36,8 @@ struct seen {
 	bool before_stop; /* it ended before it could be asked */
 };
 
+#define IDLE_PERCENT 20 /* of one CPU: more is not idle */
+
 /* The arguments of BOOT_ARGUMENTS, and the second as it stands in the command line. */
 #define ARGUMENT_PLAIN	"diverfs-conform"
 #define ARGUMENT_QUOTED "two words\"\\\xe9"

@@ -368,22 +368,23 @@ static void on_time(void *arg)
 {
 	struct trial *t = arg;
 
+	t->timer = NULL;
 	loop_stop(t->loop);
 }
 
 bool trial_wait(struct trial *t, uint64_t ms, trial_until *until)
 {
 	uint64_t end = clock_mono_ns() + ms * 1000000;
-	struct timer *timer;
 
 	while (!until(t)) {
 		uint64_t now = clock_mono_ns();
 		if (now >= end)
 			return false;
 		t->until = until;
-		timer = loop_after(t->loop, (end - now) / 1000000 + 1, on_time, t);
+		t->timer = loop_after(t->loop, (end - now) / 1000000 + 1, on_time, t);
 		loop_run(t->loop);
-		timer_cancel(timer);
+		timer_cancel(t->timer);
+		t->timer = NULL;
 		t->until = NULL;
 	}
 	return true;

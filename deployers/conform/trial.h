@@ -45,9 +45,10 @@ struct trial {
 	struct buf message;  /* an unfinished one */
 	uint64_t out_filler; /* our own bytes before the kernel's, with (held) */
 	uint64_t out_raw, raw_at_exit;
-	bool asked;	 /* and not answered yet */
-	bool held;	 /* stdout is not read now */
-	struct buf food; /* what the socket did not take yet */
+	bool asked;	     /* and not answered yet */
+	bool held;	     /* stdout is not read now */
+	struct buf food;     /* what the socket did not take yet */
+	struct timer *timer; /* of trial_wait */
 	bool (*until)(const struct trial *t);
 };
 
