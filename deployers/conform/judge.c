@@ -254,7 +254,7 @@ static struct answer item_exit_last(const struct seen *s)
 			return say(NOT_MET, "EXIT came while bytes of stdout were still in the machine");
 	if (t->exit_told && t->out_bytes)
 		return say(MET, "also when nobody reads for a while");
-	return say(UNKNOWN, t->out_bytes ? "no EXIT came" : "it wrote nothing");
+	return say(UNKNOWN, s->done[BOOT_HELD] && !t->exit_told ? "no EXIT came" : "it wrote nothing");
 }
 
 static struct answer item_stop(const struct seen *s)

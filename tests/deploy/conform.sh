@@ -95,7 +95,7 @@ for file in "$BROKEN"/*.sed; do
 	mapfile -t lines < <(sed -n 's/^#= //p' "$file")
 	build "$name" "$base"
 	conform "$name" "$(replace "${lines[@]}" <<<"${WANTED[$base]}")" \
-		"${options[@]}" --timeout 5 "$T/$name.elf"
+		"${options[@]}" --timeout 3 "$T/$name.elf"
 done
 
 # What cannot be tried says why.
