@@ -20,6 +20,7 @@ struct boot {
 	char cmdline[GUEST_CMDLINE_MAX + 4096]; /* Multiboot loaders put the image's path before it */
 	struct range memory[BOOT_RANGES];	/* usable RAM, as the firmware tells it */
 	unsigned ranges;
+	uint64_t rsdp; /* where the ACPI tables begin; 0: not told */
 };
 extern struct boot boot;
 void boot_read(uint32_t magic, const void *info);
@@ -46,6 +47,10 @@ static inline void cpu_halt(void)
 {
 	__asm__ volatile("sti; hlt; cli" ::: "memory");
 }
+
+/* What streams.c waits with, after a look that found nothing. Here it is cpu_halt (trap.c); a kernel with threads
+ * has its own, which lets others run. */
+void device_wait(void);
 
 /* serial.c, print.c */
 void serial_init(void);

@@ -65,7 +65,7 @@ static void send(struct virtio_queue *q, void *buf, size_t len)
 		virtio_ack(&device);
 		if (virtio_get(q, &unused) >= 0)
 			return;
-		cpu_halt();
+		device_wait();
 	}
 }
 
@@ -280,7 +280,7 @@ size_t read_stdin(void *buf, size_t len)
 		if (n || ended)
 			return n;
 		if (!first)
-			cpu_halt();
+			device_wait();
 	}
 }
 
@@ -305,7 +305,7 @@ static void out_wait(unsigned want)
 		control_poll();
 		messages_poll();
 		if (!first)
-			cpu_halt();
+			device_wait();
 	}
 }
 

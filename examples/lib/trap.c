@@ -65,6 +65,11 @@ static void set_gate(unsigned vector, const char *handler, uint8_t stack)
 		(uint32_t)(a >> 32), 0 };
 }
 
+void device_wait(void)
+{
+	cpu_halt();
+}
+
 void trap_init(void)
 {
 	static uint8_t stack[16384] __attribute__((aligned(16)));
