@@ -40,13 +40,12 @@ void futex_wake(uint32_t *word, unsigned most)
 	wake(bucket(word), (uint64_t)word, most);
 }
 
-/* (timeout) in nanoseconds, relative. A requeue wakes all: those who should sleep on find the second word taken. */
-long futex(uint32_t *word, int op, uint32_t value, uint64_t timeout, uint32_t *word2)
+/* (timeout) is a struct timespec, relative, for a wait; another number for the others. A requeue wakes all: those who should sleep on find the second word taken. */
+long futex(uint32_t *word, int op, uint32_t value, uint64_t timeout)
 {
-	(void)word2;
 	switch (op & ~PRIVATE) {
 	case WAIT:
-		return futex_wait(word, value, timeout);
+		return futex_wait(word, value, time_span((const void *)timeout));
 	case WAKE:
 		return wake(bucket(word), (uint64_t)word, value);
 	case REQUEUE:

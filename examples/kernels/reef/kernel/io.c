@@ -105,15 +105,20 @@ void io_console(const void *buf, size_t len)
 	mutex_unlock(&console);
 }
 
+void vprint(const char *fmt, va_list args)
+{
+	mutex_lock(&console);
+	vprintk(fmt, args);
+	mutex_unlock(&console);
+}
+
 void print(const char *fmt, ...)
 {
 	va_list args;
 
-	mutex_lock(&console);
 	va_start(args, fmt);
-	vprintk(fmt, args);
+	vprint(fmt, args);
 	va_end(args);
-	mutex_unlock(&console);
 }
 
 int io_key(void)

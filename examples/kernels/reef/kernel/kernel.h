@@ -364,10 +364,14 @@ void semaphore_down(struct semaphore *s);
 void semaphore_up(struct semaphore *s);
 
 /* futex.c */
-long futex(uint32_t *word, int op, uint32_t value, uint64_t timeout, uint32_t *word2);
+long futex(uint32_t *word, int op, uint32_t value, uint64_t timeout);
 void futex_wake(uint32_t *word, unsigned most);
 
 /* syscall.c, process.c */
+struct timespec {
+	int64_t seconds, nanoseconds;
+};
+uint64_t time_span(const struct timespec *t); /* in nanoseconds; NULL: NEVER */
 void syscall_dispatch(struct frame *f);
 void process_start(int argc, char **argv) __attribute__((noreturn));
 long process_clone(struct frame *f);
@@ -385,5 +389,7 @@ int io_key(void); /* waits for a byte typed on the console */
 
 /* shell.c */
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* to the console */
+void vprint(const char *fmt, va_list args);
+int number(const char *s); /* the digits in front of it */
 
 #endif

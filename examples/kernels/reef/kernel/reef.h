@@ -15,7 +15,7 @@ struct reef_command {
 };
 #define REEF_COMMAND(id, text, function)                                                            \
 	static const struct reef_command reef_command_##id                                          \
-		__attribute__((used, section("reef_commands"), aligned(8))) = { #id, text, function }
+		__attribute__((used, section("reef_commands." #id), aligned(8))) = { #id, text, function }
 
 /* Text on the console. */
 void reef_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -13,9 +13,6 @@ enum { EPERM = 1, EBADF = 9, ENOMEM = 12, EINVAL = 22, ENOTTY = 25, ESPIPE = 29,
 #define ARCH_GET_FS   0x1003
 #define SECOND	      1000000000ull
 
-struct timespec {
-	int64_t seconds, nanoseconds;
-};
 struct iovec {
 	char *base;
 	size_t len;
@@ -28,7 +25,6 @@ extern volatile int process_threads;
 #define ARG2	   f->rsi
 #define ARG3	   f->rdx
 #define ARG4	   f->r10
-#define ARG5	   f->r8
 
 static long write_to(uint64_t fd, const void *buf, size_t len)
 {
@@ -201,7 +197,7 @@ CALL(sys_gettimeofday)
 }
 
 /* NEVER: none given, or longer than the clock can count. */
-static uint64_t span(const struct timespec *t)
+uint64_t time_span(const struct timespec *t)
 {
 	if (!t || t->seconds > 0x7fffffff)
 		return NEVER;
@@ -212,7 +208,7 @@ static uint64_t span(const struct timespec *t)
 
 CALL(sys_nanosleep)
 {
-	uint64_t ns = span((const void *)ARG1);
+	uint64_t ns = time_span((const void *)ARG1);
 
 	thread_sleep(ns == NEVER ? NEVER / 4 : ns);
 	return 0;
@@ -220,7 +216,7 @@ CALL(sys_nanosleep)
 
 CALL(sys_clock_nanosleep)
 {
-	uint64_t ns = span((const void *)ARG3), now = ARG1 ? clock_ns() : clock_wall();
+	uint64_t ns = time_span((const void *)ARG3), now = ARG1 ? clock_ns() : clock_wall();
 
 	if (ARG2 & 1) /* until, not for */
 		ns = ns > now ? ns - now : 0;
@@ -230,7 +226,7 @@ CALL(sys_clock_nanosleep)
 
 CALL(sys_futex)
 {
-	return futex((uint32_t *)ARG1, (int)ARG2, (uint32_t)ARG3, span((const void *)ARG4), (uint32_t *)ARG5);
+	return futex((uint32_t *)ARG1, (int)ARG2, (uint32_t)ARG3, ARG4);
 }
 
 CALL(sys_exit)
