@@ -226,6 +226,15 @@ void streams_init(void)
 	}
 }
 
+void streams_poll(void)
+{
+	if (!messages)
+		return;
+	virtio_ack(&device);
+	control_poll();
+	messages_poll();
+}
+
 static void give_back(int slot)
 {
 	virtio_put(&in.rx, (unsigned)slot, in_buf[slot], RX_LEN, true);

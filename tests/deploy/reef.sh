@@ -59,6 +59,14 @@ gcc -O2 -o "$T/threads" "$SOURCE/tests/kernels/threads/main.c" -pthread -lm
 printf 'a\nb' | "$T/threads" >"$T/want" 2>/dev/null
 is "and prints what it prints on Linux" "$(cat "$T/got")" "$(cat "$T/want")"
 
+instance s 'kernel = reef' 'cpus = 2'
+ok "the shell" put fullVM "$M/run/s/deploy"
+wait_for "has a prompt" timeout 2 grep -qm1 'help lists' "$M/run/s/console"
+ok "takes a command" put 'echo one  "two  three"' "$M/run/s/console"
+wait_for "and does it" timeout 2 grep -qm1 '^one two  three' "$M/run/s/console"
+ok "it is asked to stop" put stop "$M/run/s/ctl"
+is "and does, with its status" "$(timeout "$SLOW" cat "$M/run/s/wait")" 143
+
 for program in matmul nbody fannkuch spectral-norm mandelbrot binary-trees fasta; do
 	gcc -O2 -o "$T/$program" "$SOURCE/examples/kernels/$program/app/main.c" -pthread -lm
 	"$T/$program" >"$T/want"

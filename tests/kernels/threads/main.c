@@ -18,6 +18,8 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static pthread_barrier_t barrier;
 static __thread int own = 7;
+static __thread _Alignas(64) char wide[100] = "wide";
+static __thread long zero;
 static long count, turn;
 static double sums[THREADS];
 
@@ -34,7 +36,8 @@ static void *run(void *arg)
 {
 	long id = (long)arg;
 
-	own += (int)id;
+	own += (int)id + (strcmp(wide, "wide") || (unsigned long)wide % 64 ? 1000 : 0);
+	zero += own;
 	for (int i = 0; i < 500; i++) {
 		char *p = malloc((size_t)i + 1);
 
@@ -52,7 +55,7 @@ static void *run(void *arg)
 	turn++;
 	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&mutex);
-	return (void *)(long)own;
+	return (void *)zero;
 }
 
 static void *nothing(void *arg)

@@ -12,6 +12,7 @@
 #define KEYS	      256u
 
 static struct mutex streams, console;
+static struct thread *volatile inside; /* who has the streams */
 static struct wait_queue devices; /* threads that wait for an interrupt */
 static volatile uint32_t events;  /* interrupts of devices so far */
 
@@ -19,13 +20,38 @@ static struct wait_queue typing; /* its lock guards the next three */
 static uint8_t keys[KEYS];
 static uint32_t keys_in, keys_out;
 
+static void enter(void)
+{
+	mutex_lock(&streams);
+	inside = current_thread();
+	inside->events_seen = events;
+}
+
+static void leave(void)
+{
+	inside = NULL;
+	mutex_unlock(&streams);
+}
+
+/* Hears a request to stop, whatever the application does. */
+static void listen(void *unused)
+{
+	(void)unused;
+	enter();
+	for (;;) {
+		streams_poll();
+		device_wait();
+	}
+}
+
 void io_init(void)
 {
 	out8(SERIAL_MODEM, 0x0b); /* OUT2 lets its interrupts through */
 	out8(SERIAL_IER, 1);
-	mutex_lock(&streams);
+	enter();
 	streams_init();
-	mutex_unlock(&streams);
+	leave();
+	thread_create("listener", listen, NULL, PRIORITY_NORMAL);
 }
 
 static void serial_interrupt(void)
@@ -65,20 +91,13 @@ void device_wait(void)
 		pause_cpu();
 		return;
 	}
-	mutex_unlock(&streams);
+	leave();
 	flags = wait_begin(&devices, NEVER);
 	if (events == t->events_seen)
 		wait_on(&devices, 0, flags);
 	else
 		wait_not(&devices, flags);
-	mutex_lock(&streams);
-	t->events_seen = events;
-}
-
-static void enter(void)
-{
-	mutex_lock(&streams);
-	current_thread()->events_seen = events;
+	enter();
 }
 
 size_t io_read(void *buf, size_t len)
@@ -87,7 +106,7 @@ size_t io_read(void *buf, size_t len)
 
 	enter();
 	n = read_stdin(buf, len);
-	mutex_unlock(&streams);
+	leave();
 	return n;
 }
 
@@ -95,7 +114,7 @@ void io_write(const void *buf, size_t len)
 {
 	enter();
 	write_stdout(buf, len);
-	mutex_unlock(&streams);
+	leave();
 }
 
 void io_console(const void *buf, size_t len)
@@ -140,7 +159,8 @@ int io_key(void)
 void exit(int status)
 {
 	if (!panicking) {
-		enter();
+		if (inside != current_thread()) /* else the host asked us to stop */
+			enter();
 		irq_save();
 		panic_stop_others();
 	}

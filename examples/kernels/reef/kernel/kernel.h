@@ -384,7 +384,6 @@ void io_interrupt(unsigned vector);
 size_t io_read(void *buf, size_t len);
 void io_write(const void *buf, size_t len);
 void io_console(const void *buf, size_t len);
-bool io_has_stdin(void);
 int io_key(void); /* waits for a byte typed on the console */
 
 /* shell.c */
