@@ -22,11 +22,11 @@ static const char alu[] = "GGCCGGGCGCGGTGGCTCACGCCTGTAATCCCAGCACTTTGG"
 			  "AGGCGGAGGTTGCAGTGAGCCGAGATCGCGCCACTGCACTCC"
 			  "AGCCTGGGCGACAGAGCGAGACTCCGTCTCAAAAA";
 
-static const struct weight iub[] = { { 'a', 0.27 }, { 'c', 0.12 }, { 'g', 0.12 }, { 't', 0.27 }, { 'B', 0.02 },
-	{ 'D', 0.02 }, { 'H', 0.02 }, { 'K', 0.02 }, { 'M', 0.02 }, { 'N', 0.02 }, { 'R', 0.02 }, { 'S', 0.02 },
-	{ 'V', 0.02 }, { 'W', 0.02 }, { 'Y', 0.02 }, { 0, 0 } };
-static const struct weight sapiens[] = { { 'a', 0.3029549426680 }, { 'c', 0.1979883004921 }, { 'g', 0.1975473066391 },
-	{ 't', 0.3015094502008 }, { 0, 0 } };
+static const struct weight iub[] = { { 'a', 0.27 }, { 'c', 0.12 }, { 'g', 0.12 }, { 't', 0.27 },
+	{ 'B', 0.02 }, { 'D', 0.02 }, { 'H', 0.02 }, { 'K', 0.02 }, { 'M', 0.02 }, { 'N', 0.02 },
+	{ 'R', 0.02 }, { 'S', 0.02 }, { 'V', 0.02 }, { 'W', 0.02 }, { 'Y', 0.02 }, { 0, 0 } };
+static const struct weight sapiens[] = { { 'a', 0.3029549426680 }, { 'c', 0.1979883004921 },
+	{ 'g', 0.1975473066391 }, { 't', 0.3015094502008 }, { 0, 0 } };
 
 static void repeat(long n)
 {

@@ -53,7 +53,8 @@ static const struct table *table_at(uint64_t a)
 	const struct table *t = (const struct table *)a;
 
 	/* the first 4 GiB are mapped, and tables of more than a MiB do not exist */
-	return a >= 4096 && a < FOUR_GIB - 0x100000 && t->length >= sizeof(*t) && t->length < 0x100000 ? t : NULL;
+	return a >= 4096 && a < FOUR_GIB - 0x100000 && t->length >= sizeof(*t) && t->length < 0x100000 ? t
+												       : NULL;
 }
 
 static const struct table *find_madt(void)

@@ -6,29 +6,29 @@
  */
 #include "kernel.h"
 
-#define APIC		0xfee00000u
-#define APIC_ID		0x20
-#define APIC_EOI	0xb0
-#define APIC_SPURIOUS	0xf0
-#define APIC_ICR	0x300
-#define APIC_ICR_TO	0x310
-#define APIC_TIMER	0x320
-#define APIC_LINT0	0x350
-#define APIC_INITIAL	0x380
-#define APIC_CURRENT	0x390
-#define APIC_DIVIDE	0x3e0
-#define APIC_ENABLE	0x100
-#define APIC_MASKED	0x10000
-#define APIC_BUSY	0x1000
-#define APIC_BY_1	0xb
-#define IOAPIC		0xfec00000u
-#define IOAPIC_SECOND	0xfec10000u /* microvm with ACPI */
-#define IOAPIC_DATA	0x10
-#define IOAPIC_VERSION	1
-#define IOAPIC_TABLE	0x10
-#define PIN_SERIAL	4
-#define FIRST_DEVICE	5 /* below: timer, keyboard, cascade, serial lines */
-#define PIN_CLOCK	8
+#define APIC	       0xfee00000u
+#define APIC_ID	       0x20
+#define APIC_EOI       0xb0
+#define APIC_SPURIOUS  0xf0
+#define APIC_ICR       0x300
+#define APIC_ICR_TO    0x310
+#define APIC_TIMER     0x320
+#define APIC_LINT0     0x350
+#define APIC_INITIAL   0x380
+#define APIC_CURRENT   0x390
+#define APIC_DIVIDE    0x3e0
+#define APIC_ENABLE    0x100
+#define APIC_MASKED    0x10000
+#define APIC_BUSY      0x1000
+#define APIC_BY_1      0xb
+#define IOAPIC	       0xfec00000u
+#define IOAPIC_SECOND  0xfec10000u /* microvm with ACPI */
+#define IOAPIC_DATA    0x10
+#define IOAPIC_VERSION 1
+#define IOAPIC_TABLE   0x10
+#define PIN_SERIAL     4
+#define FIRST_DEVICE   5 /* below: timer, keyboard, cascade, serial lines */
+#define PIN_CLOCK      8
 
 static volatile uint32_t *apic(uint32_t reg)
 {

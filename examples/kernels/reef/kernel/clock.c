@@ -50,7 +50,7 @@ static uint64_t days(uint64_t y, uint64_t m, uint64_t d)
 	era = y / 400;
 	of_era = y - era * 400;
 	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 +
-		(153 * (m > 2 ? m - 3 : m + 9) + 2) / 5 + d - 1 - 719468;
+	       (153 * (m > 2 ? m - 3 : m + 9) + 2) / 5 + d - 1 - 719468;
 }
 
 /* The machine's battery clock. One without has all bits set. */
@@ -70,7 +70,7 @@ static bool pit_wait(uint16_t count)
 	uint64_t tries = 0;
 
 	out8(PIT_GATE, (uint8_t)((in8(PIT_GATE) & ~2u) | 1)); /* counting, not to the speaker */
-	out8(PIT_MODE, 0xb0);				     /* channel 2, both bytes, mode 0 */
+	out8(PIT_MODE, 0xb0);				      /* channel 2, both bytes, mode 0 */
 	out8(PIT_DATA, (uint8_t)count);
 	out8(PIT_DATA, (uint8_t)(count >> 8));
 	if (in8(PIT_GATE) & 0x20) /* done at once: nothing there */

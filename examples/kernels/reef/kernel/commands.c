@@ -9,8 +9,8 @@ static void show_thread(struct thread *t, void *arg)
 	uint64_t ran = t->ran + (t->state == RUNNING ? read_tsc() - t->since : 0);
 
 	(void)arg;
-	printk("%5u %4u %4u  %-8s %8lu ms  %s\n", t->id, t->cpu ? t->cpu->number : 0, t->priority, states[t->state],
-		ran / tsc_khz, t->name);
+	printk("%5u %4u %4u  %-8s %8lu ms  %s\n", t->id, t->cpu ? t->cpu->number : 0, t->priority,
+		states[t->state], ran / tsc_khz, t->name);
 }
 
 static int ps(int argc, char **argv)

@@ -14,8 +14,8 @@ static uint32_t fpu_parts;
 #define FPU_PARTS 7u /* x87, SSE, AVX */
 
 _Static_assert(offsetof(struct cpu, current) == 8 && offsetof(struct cpu, kernel_sp) == 16 &&
-		offsetof(struct cpu, caller_sp) == 24 && offsetof(struct cpu, preempt_off) == 32 &&
-		offsetof(struct cpu, resched) == 36,
+		       offsetof(struct cpu, caller_sp) == 24 && offsetof(struct cpu, preempt_off) == 32 &&
+		       offsetof(struct cpu, resched) == 36,
 	"entry.S and kernel.h know them");
 
 void syscall_entry(void);
@@ -34,7 +34,8 @@ static void load_tables(struct cpu *c)
 
 	c->gdt[1] = 0x00af9b000000ffff; /* 8: 64-bit code */
 	c->gdt[2] = 0x00cf93000000ffff; /* 16: data */
-	c->gdt[3] = (sizeof(c->task) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+	c->gdt[3] =
+		(sizeof(c->task) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
 	c->gdt[4] = base >> 32;
 	c->task.io_map = sizeof(c->task);
 	__asm__ volatile("lgdt %0; ltr %w1" ::"m"(p), "r"(24) : "memory");
@@ -76,7 +77,7 @@ void fpu_load(const void *area)
 void fpu_fresh(void *area)
 {
 	page_zero(area, fpu_len & ~7ull);
-	*(uint16_t *)area = 0x37f;		     /* x87: no exceptions, 64-bit mantissa */
+	*(uint16_t *)area = 0x37f;		   /* x87: no exceptions, 64-bit mantissa */
 	*(uint32_t *)((char *)area + 24) = 0x1f80; /* SSE likewise */
 }
 

@@ -13,8 +13,8 @@
 
 static struct mutex streams, console;
 static struct thread *volatile inside; /* who has the streams */
-static struct wait_queue devices; /* threads that wait for an interrupt */
-static volatile uint32_t events;  /* interrupts of devices so far */
+static struct wait_queue devices;      /* threads that wait for an interrupt */
+static volatile uint32_t events;       /* interrupts of devices so far */
 
 static struct wait_queue typing; /* its lock guards the next three */
 static uint8_t keys[KEYS];

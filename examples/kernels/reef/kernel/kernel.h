@@ -189,11 +189,11 @@ void fpu_load(const void *area);
 void fpu_fresh(void *area);
 
 /* trap.c, entry.S */
-#define VECTOR_TIMER	  0x40
-#define VECTOR_RESCHED	  0x41
-#define VECTOR_FLUSH	  0x42
-#define VECTOR_SERIAL	  0x43
-#define VECTOR_SYSCALL	  256 /* in a frame: no vector */
+#define VECTOR_TIMER   0x40
+#define VECTOR_RESCHED 0x41
+#define VECTOR_FLUSH   0x42
+#define VECTOR_SERIAL  0x43
+#define VECTOR_SYSCALL 256 /* in a frame: no vector */
 void idt_init(void);
 void idt_load(void);
 void trap_trace(uint64_t rip, uint64_t rbp, uint64_t rsp);
@@ -204,8 +204,8 @@ void panic_stop_others(void);
 unsigned acpi_cpus(uint32_t *ids, unsigned max);
 
 /* apic.c */
-void apic_init(void);		  /* this CPU's */
-void ioapic_init(void);		  /* the devices', to the first CPU */
+void apic_init(void);	/* this CPU's */
+void ioapic_init(void); /* the devices', to the first CPU */
 uint32_t apic_id(void);
 void apic_eoi(void);
 void apic_send(uint32_t to, uint32_t command);
@@ -299,14 +299,15 @@ struct thread {
 	void *argument;
 	struct thread *all_next, **all_link;
 	const char *name;
-	uint64_t ran, since; /* TSC */
+	uint64_t ran, since;  /* TSC */
 	uint32_t events_seen; /* io.c */
 	volatile int users;   /* itself, and who may join it */
 	bool finished;	      /* under joiners.lock */
 	struct wait_queue joiners;
 };
 void sched_init_cpu(struct cpu *c, struct thread *idle);
-void schedule(void); /* interrupts off, no lock held; the state says whether the thread comes back by itself */
+void schedule(
+	void); /* interrupts off, no lock held; the state says whether the thread comes back by itself */
 void sched_yield_cpu(void);
 void sched_start(struct thread *t); /* a new thread */
 void sched_wake(struct thread *t);  /* a blocked one */
@@ -332,8 +333,9 @@ void frame_begin(void);	 /* the same, as a new thread's first instruction */
 
 /* sync.c: sleeping. A thread waits in one queue at a time, with a key. */
 uint64_t wait_begin(struct wait_queue *q, uint64_t until); /* sets the timer, takes the lock */
-bool wait_on(struct wait_queue *q, uint64_t key, uint64_t flags); /* sleeps, drops the lock; false: timed out */
-void wait_not(struct wait_queue *q, uint64_t flags);		  /* instead of wait_on: there is no need */
+bool wait_on(
+	struct wait_queue *q, uint64_t key, uint64_t flags); /* sleeps, drops the lock; false: timed out */
+void wait_not(struct wait_queue *q, uint64_t flags);	     /* instead of wait_on: there is no need */
 unsigned wake(struct wait_queue *q, uint64_t key, unsigned most);
 unsigned wake_locked(struct wait_queue *q, uint64_t key, unsigned most);
 void thread_sleep(uint64_t ns);

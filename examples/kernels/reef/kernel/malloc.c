@@ -21,7 +21,7 @@
 enum kind { KIND_SMALL = 0x7ee1, KIND_PAGES, KIND_REGION };
 struct header {
 	uint32_t kind, class;
-	uint64_t len; /* of the whole */
+	uint64_t len;	 /* of the whole */
 	uint64_t offset; /* of the large block's first byte */
 };
 
@@ -129,8 +129,9 @@ static void *large(size_t len, size_t offset)
 	else if (whole < CHUNK)
 		whole = CHUNK;
 	/* what can never be had is refused here, not by a fault later */
-	h = !region ? page_alloc_len(whole) :
-		      len > page_left() ? NULL : (void *)region_add(whole, REGION_READ | REGION_WRITE);
+	h = !region		? page_alloc_len(whole)
+	    : len > page_left() ? NULL
+				: (void *)region_add(whole, REGION_READ | REGION_WRITE);
 	if (!h)
 		return NULL;
 	*h = (struct header){ region ? KIND_REGION : KIND_PAGES, 0, whole, offset };

@@ -148,7 +148,8 @@ static uint64_t place_state(uint64_t len)
 static void add_range(struct range r, uint64_t table, uint64_t table_end)
 {
 	uint64_t used = ((uint64_t)image_end + PAGE - 1) & ~(PAGE - 1);
-	uint64_t start = r.start < used ? used : (r.start + PAGE - 1) & ~(PAGE - 1), end = r.end & ~(PAGE - 1);
+	uint64_t start = r.start < used ? used : (r.start + PAGE - 1) & ~(PAGE - 1),
+		 end = r.end & ~(PAGE - 1);
 
 	if (table >= start && table < end)
 		start = table_end; /* it is at the start of its range */

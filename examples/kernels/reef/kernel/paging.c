@@ -39,7 +39,8 @@ void paging_init(void)
 			bool text = page >= image_start && page < image_text_end;
 
 			table[i] = (uint64_t)page | PRESENT | (text ? 0 : MAP_WRITE | MAP_NX);
-			if (page == stack_guard || !page || page == (char *)0x8000) /* 0x8000: APs start there */
+			if (page == stack_guard || !page ||
+				page == (char *)0x8000) /* 0x8000: APs start there */
 				table[i] = page == (char *)0x8000 ? 0x8000 | PRESENT | MAP_WRITE : 0;
 		}
 		page_dirs[d] = (uint64_t)table | PRESENT | MAP_WRITE;
@@ -116,8 +117,8 @@ static void split(uint64_t *e)
 }
 
 /* Calls for each entry that maps something in the range. */
-static void each(uint64_t start, uint64_t end, void (*change)(uint64_t *e, uint64_t a, int level, uint64_t arg),
-	uint64_t arg)
+static void each(uint64_t start, uint64_t end,
+	void (*change)(uint64_t *e, uint64_t a, int level, uint64_t arg), uint64_t arg)
 {
 	for (uint64_t a = start, step; a < end; a += step) {
 		int level;

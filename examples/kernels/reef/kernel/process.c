@@ -26,8 +26,8 @@ struct program_header {
 static struct program_header tls = { .type = PT_TLS, .flags = 4 };
 extern char tls_start[], tls_data_end[], tls_end[], tls_align[]; /* link.ld */
 
-int __libc_start_main(int (*main)(int, char **), int argc, char **argv, void (*init)(void), void (*fini)(void),
-	void (*loader)(void));
+int __libc_start_main(int (*main)(int, char **), int argc, char **argv, void (*init)(void),
+	void (*fini)(void), void (*loader)(void));
 
 volatile int process_threads = 1;
 
@@ -35,8 +35,8 @@ volatile int process_threads = 1;
 static uint64_t *build_stack(uint64_t top, int argc, char **argv)
 {
 	static uint64_t random[2];
-	uint64_t auxv[] = { AT_PHDR, (uint64_t)&tls, AT_PHENT, sizeof(tls), AT_PHNUM, 1, AT_PAGESZ, PAGE, AT_RANDOM,
-		(uint64_t)random, AT_NULL, 0 };
+	uint64_t auxv[] = { AT_PHDR, (uint64_t)&tls, AT_PHENT, sizeof(tls), AT_PHNUM, 1, AT_PAGESZ, PAGE,
+		AT_RANDOM, (uint64_t)random, AT_NULL, 0 };
 	uint64_t *sp = (uint64_t *)top - ((unsigned)argc + 2 + sizeof(auxv) / 8 + 3), *p = sp;
 
 	random_bytes(random, sizeof(random));
@@ -52,7 +52,8 @@ static uint64_t *build_stack(uint64_t top, int argc, char **argv)
 void process_start(int argc, char **argv)
 {
 	struct thread *t = current_thread();
-	uint64_t len = page_total() / 4 < STACK_MOST ? (page_total() / 4 + PAGE - 1) & ~(PAGE - 1) : STACK_MOST;
+	uint64_t len =
+		page_total() / 4 < STACK_MOST ? (page_total() / 4 + PAGE - 1) & ~(PAGE - 1) : STACK_MOST;
 	uint64_t stack = region_add(len, REGION_READ | REGION_WRITE), *sp;
 	struct frame f = { .rip = (uint64_t)__libc_start_main, .cs = 8, .ss = 16, .rflags = 0x202 };
 
@@ -119,7 +120,8 @@ long process_brk(uint64_t wanted)
 	uint64_t flags;
 
 	if (!start) {
-		uint64_t len = page_total() & ~(PAGE_2M - 1), a = region_add(len + PAGE_2M, REGION_READ | REGION_WRITE);
+		uint64_t len = page_total() & ~(PAGE_2M - 1),
+			 a = region_add(len + PAGE_2M, REGION_READ | REGION_WRITE);
 
 		flags = lock_save(&lock);
 		if (!start) {

@@ -32,7 +32,8 @@ void random_bytes(void *buf, size_t len)
 
 		if (!have || !rdrand(&word))
 			word = 0;
-		word ^= mix(__atomic_add_fetch(&pool, 0x9e3779b97f4a7c15ull, __ATOMIC_RELAXED) ^ mix(read_tsc()));
+		word ^= mix(
+			__atomic_add_fetch(&pool, 0x9e3779b97f4a7c15ull, __ATOMIC_RELAXED) ^ mix(read_tsc()));
 		memcpy(p, &word, n);
 		p += n;
 		len -= n;

@@ -13,8 +13,8 @@ struct reef_command {
 	const char *name, *help;
 	int (*run)(int argc, char **argv);
 };
-#define REEF_COMMAND(id, text, function)                                                            \
-	static const struct reef_command reef_command_##id                                          \
+#define REEF_COMMAND(id, text, function)                                                                     \
+	static const struct reef_command reef_command_##id                                                   \
 		__attribute__((used, section("reef_commands." #id), aligned(8))) = { #id, text, function }
 
 /* Text on the console. */

@@ -51,7 +51,9 @@ static bool grow(void)
 		return false;
 	memcpy(larger, table, count * sizeof(*table));
 	if (room)
-		page_free_len(table, room * sizeof(*table) < PAGE ? PAGE : (room * sizeof(*table) + PAGE - 1) & ~(PAGE - 1));
+		page_free_len(table, room * sizeof(*table) < PAGE
+					     ? PAGE
+					     : (room * sizeof(*table) + PAGE - 1) & ~(PAGE - 1));
 	table = larger;
 	room = len / sizeof(*table);
 	return true;
@@ -129,7 +131,7 @@ uint64_t region_add(uint64_t len, unsigned protection)
 static bool range_ok(uint64_t start, uint64_t len)
 {
 	return !(start % PAGE) && !(len % PAGE) && len && start >= REGION_BASE && start < REGION_END &&
-		len <= REGION_END - start;
+	       len <= REGION_END - start;
 }
 
 static bool remove_range(uint64_t start, uint64_t end)
@@ -217,8 +219,8 @@ static bool fill(const struct region *r, uint64_t a)
 	uint64_t large = a & ~(PAGE_2M - 1);
 	void *p;
 
-	if (r->start <= large && r->end - large >= PAGE_2M && r->end > large && page_left() > page_total() / 2 &&
-		page_total() > 16 * PAGE_2M && (p = page_alloc(ORDER_2M))) {
+	if (r->start <= large && r->end - large >= PAGE_2M && r->end > large &&
+		page_left() > page_total() / 2 && page_total() > 16 * PAGE_2M && (p = page_alloc(ORDER_2M))) {
 		page_zero(p, PAGE_2M);
 		if (!paging_map(large, (uint64_t)p, true, entry_flags(r->protection)))
 			return true;

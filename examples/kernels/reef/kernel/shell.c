@@ -10,7 +10,7 @@
 #define LINE	256
 #define HISTORY 32
 #define WORDS	32
-#define CTRL(c) ((c) & 31)
+#define CTRL(c) ((c)&31)
 enum { KEY_UP = 1000, KEY_DOWN, KEY_RIGHT, KEY_LEFT, KEY_HOME, KEY_END, KEY_DELETE };
 
 extern const struct reef_command commands_start[], commands_end[];

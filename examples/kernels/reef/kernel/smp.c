@@ -5,8 +5,8 @@
  */
 #include "kernel.h"
 
-#define AP_PAGE	 0x8000ull /* free in every machine: below the image, above the firmware's data */
-#define AP_WAIT	 2000000000ull
+#define AP_PAGE	  0x8000ull /* free in every machine: below the image, above the firmware's data */
+#define AP_WAIT	  2000000000ull
 #define INIT_WAIT 200000ull
 
 extern char ap_start[], ap_end[], ap_root[], ap_stacks[], ap_count[];

@@ -148,7 +148,8 @@ void mutex_lock(struct mutex *m)
 
 	for (int i = 0; i < MUTEX_SPINS; i++) {
 		expected = 0;
-		if (__atomic_compare_exchange_n(&m->state, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(
+			    &m->state, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return;
 		if (cpu_count == 1 || expected == 2)
 			break;

@@ -5,7 +5,14 @@
  */
 #include "kernel.h"
 
-enum { EPERM = 1, EBADF = 9, ENOMEM = 12, EINVAL = 22, ENOTTY = 25, ESPIPE = 29, ENOSYS = 38, ETIMEDOUT = 110 };
+enum {
+	EBADF = 9,
+	ENOMEM = 12,
+	EINVAL = 22,
+	ENOTTY = 25,
+	ESPIPE = 29,
+	ENOSYS = 38,
+};
 
 #define MAP_FIXED     0x10u
 #define MAP_ANONYMOUS 0x20u
@@ -192,7 +199,8 @@ CALL(sys_gettimeofday)
 	uint64_t now = clock_wall();
 
 	if (ARG1)
-		*(struct timespec *)ARG1 = (struct timespec){ (int64_t)(now / SECOND), (int64_t)(now % SECOND / 1000) };
+		*(struct timespec *)ARG1 =
+			(struct timespec){ (int64_t)(now / SECOND), (int64_t)(now % SECOND / 1000) };
 	return 0;
 }
 
@@ -281,14 +289,44 @@ CALL(sys_getrandom)
 }
 
 static long (*const calls[])(struct frame *f) = {
-	[0] = sys_read, [1] = sys_write, [3] = sys_close, [8] = sys_lseek, [9] = sys_mmap, [10] = sys_mprotect,
-	[11] = sys_munmap, [12] = sys_brk, [13] = sys_fine, [14] = sys_fine, [16] = sys_ioctl, [19] = sys_readv,
-	[20] = sys_writev, [24] = sys_yield, [28] = sys_fine, [35] = sys_nanosleep, [39] = sys_one,
-	[56] = process_clone, [60] = sys_exit, [62] = sys_tkill, [96] = sys_gettimeofday, [102] = sys_fine,
-	[104] = sys_fine, [107] = sys_fine, [108] = sys_fine, [131] = sys_fine, [158] = sys_arch_prctl,
-	[186] = sys_gettid, [200] = sys_tkill, [202] = sys_futex, [204] = sys_getaffinity,
-	[218] = sys_set_tid_address, [228] = sys_clock_gettime, [229] = sys_clock_getres,
-	[230] = sys_clock_nanosleep, [231] = sys_exit_group, [234] = sys_tgkill, [273] = sys_fine,
+	[0] = sys_read,
+	[1] = sys_write,
+	[3] = sys_close,
+	[8] = sys_lseek,
+	[9] = sys_mmap,
+	[10] = sys_mprotect,
+	[11] = sys_munmap,
+	[12] = sys_brk,
+	[13] = sys_fine,
+	[14] = sys_fine,
+	[16] = sys_ioctl,
+	[19] = sys_readv,
+	[20] = sys_writev,
+	[24] = sys_yield,
+	[28] = sys_fine,
+	[35] = sys_nanosleep,
+	[39] = sys_one,
+	[56] = process_clone,
+	[60] = sys_exit,
+	[62] = sys_tkill,
+	[96] = sys_gettimeofday,
+	[102] = sys_fine,
+	[104] = sys_fine,
+	[107] = sys_fine,
+	[108] = sys_fine,
+	[131] = sys_fine,
+	[158] = sys_arch_prctl,
+	[186] = sys_gettid,
+	[200] = sys_tkill,
+	[202] = sys_futex,
+	[204] = sys_getaffinity,
+	[218] = sys_set_tid_address,
+	[228] = sys_clock_gettime,
+	[229] = sys_clock_getres,
+	[230] = sys_clock_nanosleep,
+	[231] = sys_exit_group,
+	[234] = sys_tgkill,
+	[273] = sys_fine,
 	[318] = sys_getrandom,
 };
 

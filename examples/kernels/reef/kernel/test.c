@@ -18,12 +18,12 @@ static struct semaphore items, spaces;
 static struct condition changed;
 static volatile uint64_t counter, passed_on, turn;
 
-#define CHECK(what)                                                                                  \
-	do {                                                                                         \
-		if (!(what)) {                                                                       \
-			__atomic_fetch_add(&failures, 1, __ATOMIC_RELAXED);                          \
-			print("test: not so: %s (%s:%d)\n", #what, __FILE__, __LINE__);              \
-		}                                                                                    \
+#define CHECK(what)                                                                                          \
+	do {                                                                                                 \
+		if (!(what)) {                                                                               \
+			__atomic_fetch_add(&failures, 1, __ATOMIC_RELAXED);                                  \
+			print("test: not so: %s (%s:%d)\n", #what, __FILE__, __LINE__);                      \
+		}                                                                                            \
 	} while (0)
 
 static void run_all(void (*run)(void *))

@@ -41,8 +41,8 @@ void idt_init(void)
 	for (unsigned i = 0; i < 256; i++) {
 		uint64_t a = (uint64_t)vectors + 16 * i;
 
-		idt[i] = (struct gate){ (uint16_t)a, 8, stack_of(i), 0x8e, (uint16_t)(a >> 16), (uint32_t)(a >> 32),
-			0 };
+		idt[i] = (struct gate){ (uint16_t)a, 8, stack_of(i), 0x8e, (uint16_t)(a >> 16),
+			(uint32_t)(a >> 32), 0 };
 	}
 }
 
@@ -126,9 +126,10 @@ static void report(const struct frame *f)
 
 	__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
 	panic_stop_others();
-	printk("\n%s: exception %lu (%s)  error %lx  rip %lx  rsp %lx  cr2 %lx  cpu %u  thread %u %s\n", KERNEL_NAME,
-		f->vector, f->vector < 32 && names[f->vector] ? names[f->vector] : "", f->error, f->rip, f->rsp, cr2,
-		c->number, c->current ? c->current->id : 0, c->current ? c->current->name : "");
+	printk("\n%s: exception %lu (%s)  error %lx  rip %lx  rsp %lx  cr2 %lx  cpu %u  thread %u %s\n",
+		KERNEL_NAME, f->vector, f->vector < 32 && names[f->vector] ? names[f->vector] : "", f->error,
+		f->rip, f->rsp, cr2, c->number, c->current ? c->current->id : 0,
+		c->current ? c->current->name : "");
 	printk("rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
 	printk("rsi %016lx rdi %016lx rbp %016lx  r8 %016lx\n", f->rsi, f->rdi, f->rbp, f->r8);
 	printk(" r9 %016lx r10 %016lx r11 %016lx r12 %016lx\n", f->r9, f->r10, f->r11, f->r12);
@@ -182,7 +183,8 @@ struct frame *trap(struct frame *f)
 	if (panicking)
 		for (;;) { /* another CPU is telling why, or telling is what failed */
 			if (f->vector != NMI)
-				printk("\n%s: exception %lu at %lx while ending\n", KERNEL_NAME, f->vector, f->rip);
+				printk("\n%s: exception %lu at %lx while ending\n", KERNEL_NAME, f->vector,
+					f->rip);
 			if (f->vector != NMI && panicking)
 				exit(134);
 			__asm__ volatile("cli; hlt");
