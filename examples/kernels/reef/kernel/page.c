@@ -122,12 +122,15 @@ uint64_t page_left(void)
 	return left;
 }
 
+/* By eight words a turn: the loop itself costs most where QEMU translates code. */
 void page_zero(void *p, uint64_t len)
 {
-	volatile uint64_t *w = p;
+	volatile uint64_t *w = p, *end = w + len / 8;
 
-	for (uint64_t i = 0; i < len / 8; i++)
-		w[i] = 0;
+	for (; w + 8 <= end; w += 8)
+		w[0] = w[1] = w[2] = w[3] = w[4] = w[5] = w[6] = w[7] = 0;
+	while (w < end)
+		*w++ = 0;
 }
 
 /* Where the table of states goes: behind the image, or at the start of a range that is large enough. */
