@@ -3,7 +3,7 @@
 # A kernel's published src/ is complete: $(BUILD)/stage/NAME has src/ (lib, guest.h, app, Makefile, name) and the image
 # built from exactly that by the command that kernel.conf names.
 
-KERNELS  := hello upper sort count copy fail
+KERNELS  := hello upper sort count copy fail keys
 STAGE    := $(BUILD)/stage
 REGISTRY := $(SHARE)/registry
 
