@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BACKGROUND_MS 100
@@ -188,6 +189,22 @@ static void tell_size(void)
 	(void)!write(ctl, words, (size_t)n);
 }
 
+/* Nobody tells us that we are in the foreground again: a shell's fg sends SIGCONT only to what is stopped. */
+static void wait_for_change(void)
+{
+	struct timespec until;
+
+	if (atomic_load(&is_raw)) {
+		sem_wait(&changed);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += BACKGROUND_MS * 1000000l;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	sem_timedwait(&changed, &until);
+}
+
 static void *window_thread(void *arg)
 {
 	(void)arg;
@@ -195,8 +212,7 @@ static void *window_thread(void *arg)
 		set_raw();
 		if (atomic_load(&is_raw))
 			tell_size();
-		while (sem_wait(&changed) < 0)
-			;
+		wait_for_change();
 	}
 	return NULL;
 }
@@ -209,21 +225,17 @@ static _Noreturn void leave(void)
 	_exit(left_status); /* with us run/new is closed, and the kernel ends */
 }
 
-/* 1: there is a key for us; 0: look again. In the background keys are somebody else's, and nobody tells us when that
- * is over. */
-static int wait_for_key(void)
+/* In the background keys are somebody else's. */
+static bool wait_for_key(void)
 {
 	struct pollfd p = { .fd = 0, .events = POLLIN };
 
-	if (!in_foreground()) {
-		poll(NULL, 0, BACKGROUND_MS);
-		return 0;
-	}
-	if (!atomic_load(&is_raw))
-		sem_post(&changed);
-	if (poll(&p, 1, atomic_load(&is_raw) ? -1 : BACKGROUND_MS) <= 0)
-		return 0;
-	return in_foreground() && atomic_load(&is_raw);
+	if (poll(&p, 1, -1) <= 0)
+		return false;
+	if (p.revents & (POLLHUP | POLLERR) || (in_foreground() && atomic_load(&is_raw)))
+		return true;
+	poll(NULL, 0, BACKGROUND_MS);
+	return false;
 }
 
 /* The console takes all of a write, or what the line has room for: it never waits. */
