@@ -319,6 +319,10 @@ static int wait_status(struct run *r)
 	char *end;
 	long status;
 
+	if (err == -ENODATA) {
+		log_error("nothing was launched: it has no exit status");
+		return EXIT_FAILED;
+	}
 	if (err < 0)
 		return tell(r, "wait", err);
 	status = strtol(text.data ? text.data : "", &end, 10);

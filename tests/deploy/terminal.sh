@@ -202,6 +202,11 @@ exit 0
 same
 END
 ok "it runs" state_is k running
+ok "resize by hand" put "resize 61 17" "$M/run/k/ctl"
+ok "reaches the kernel" timeout "$SLOW" sh -c "grep -m 1 '61 columns, 17 rows' <'$M/run/k/console'"
+fails "resize takes two numbers" "" put "resize 61" "$M/run/k/ctl"
+like "and says so" "$(cat "$M/run/k/error")" "COLUMNS ROWS"
+like "ctl has the word" "$(cat "$M/run/k/ctl")" "resize"
 play "diver console, until it ends" env "DIVERFS=$M" "$BUILD/bin/diver" console k <<'END'
 expect key 97 a
 raw
@@ -214,6 +219,9 @@ END
 is "diver console without a terminal" "$(DIVERFS=$M "$BUILD/bin/diver" console k </dev/null | head -n 1)" "type keys; q ends"
 fails "--attach to something else" "not the directory of an instance" "$run" --attach "$M/kernels"
 fails "--attach is not for run" "instances that exist" "$keys" --attach "$M/run/k"
+mkdir "$M/run/new1"
+fails "--attach to what was never launched" "nothing was launched" "$run" --attach "$M/run/new1"
+rmdir "$M/run/new1"
 fails "resize of what does not run" "" put "resize 80 24" "$M/run/k/ctl"
 rm -r "$M/run/k"
 
