@@ -26,11 +26,13 @@ $(STAGE)/%/.done: $(LIB_FILES) deployers/guest.h examples/stage.mk \
 	env -u MAKEFLAGS -u MAKELEVEL make -s -C $(@D)/src OUT="$(abspath $(@D))/images"
 	@touch $@
 
+include examples/kernels/linux/stage.mk
+
 # All kernels go into a new layout, which then takes the old one's place.
-$(REGISTRY)/index.json: $(KERNELS:%=$(STAGE)/%/.done) $(BIN)/diverfs
+$(REGISTRY)/index.json: $(KERNELS:%=$(STAGE)/%/.done) $(LINUX_STAGE)/.done $(BIN)/diverfs
 	@rm -rf $(REGISTRY).tmp
 	@mkdir -p $(SHARE)
-	for k in $(KERNELS); do $(BIN)/diverfs publish $(STAGE)/$$k $(REGISTRY).tmp || exit 1; done
+	for k in $(KERNELS) $$([ ! -e $(LINUX_STAGE)/kernel.conf ] || echo linux); do $(BIN)/diverfs publish $(STAGE)/$$k $(REGISTRY).tmp || exit 1; done
 	@rm -rf $(REGISTRY)
 	@mv $(REGISTRY).tmp $(REGISTRY)
 	@touch $@
