@@ -185,7 +185,8 @@ static int linux_look(const struct head *h, const char *path, struct image *img,
 		return linux_refuse(path, why, "lacks its boot flag: it is damaged");
 	if (version < GUEST_LINUX_PROTOCOL || version >> 8 != GUEST_LINUX_PROTOCOL >> 8)
 		return why_fail(why, -ENOEXEC,
-			"image %s is a Linux bzImage of boot protocol %u.%02u; 2.06 (Linux 2.6.22) or a later 2.x is "
+			"image %s is a Linux bzImage of boot protocol %u.%02u; 2.06 (Linux 2.6.22) or a "
+			"later 2.x is "
 			"needed",
 			path, version >> 8, version & 255);
 	if (!(h->data[LINUX_LOADFLAGS] & 1))
@@ -201,7 +202,8 @@ static int linux_look(const struct head *h, const char *path, struct image *img,
 	if (img->cmdline_max > GUEST_CMDLINE_MAX)
 		img->cmdline_max = GUEST_CMDLINE_MAX;
 	if (version >= 0x020a && !le32(h->data + LINUX_PREF_ADDRESS + 4))
-		img->end_address = (uint64_t)le32(h->data + LINUX_PREF_ADDRESS) + le32(h->data + LINUX_INIT_SIZE);
+		img->end_address =
+			(uint64_t)le32(h->data + LINUX_PREF_ADDRESS) + le32(h->data + LINUX_INIT_SIZE);
 	return 0;
 }
 
@@ -249,7 +251,7 @@ static int refuse(const struct head *h, const char *path, int bits, struct why *
 			"image %s is an ELF without a PVH note or Multiboot header: it is a program, or its "
 			"link script drops the note",
 			path);
-	return why_fail(why, -ENOEXEC, 
+	return why_fail(why, -ENOEXEC,
 		"image %s is %s; what boots is an ELF with a PVH note, a Linux bzImage, or Multiboot", path,
 		looks_like(h));
 }

@@ -22,4 +22,5 @@ $(LINUX_STAGE)/.done: $(BUILD)/debian/.done $(LINUX)/kernel.conf $(LINUX)/README
 .PHONY: linux
 linux:
 	@[ ! -s $(BUILD)/debian/why ] || rm -f $(BUILD)/debian/.done
+	+@$(MAKE) --no-print-directory $(BUILD)/debian/.done
 	+@$(MAKE) --no-print-directory registry

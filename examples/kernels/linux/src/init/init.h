@@ -17,8 +17,8 @@ int modules_load(const char *dir);
 
 /* ports.c: the streams of guest.h section 3. */
 int ports_wait(const char *name, int limit_ms); /* until the port is there; 0, or -1 without words */
-int port_open(const char *name, int flags);     /* a descriptor; -1 without words: there is none */
-void port_settle(int fd);                       /* a port whose host end is open says so from now on */
+int port_open(const char *name, int flags);	/* a descriptor; -1 without words: there is none */
+void port_settle(int fd);			/* a port whose host end is open says so from now on */
 
 /* control.c: the messages of guest.h section 4. */
 void control_send(int fd, unsigned type, uint64_t value);

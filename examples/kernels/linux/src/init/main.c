@@ -23,7 +23,9 @@
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PROGRAM	 "/app"
@@ -47,8 +49,8 @@ static void mounts(void)
 {
 	static const struct {
 		const char *type, *at;
-	} all[] = { { "devtmpfs", "/dev" }, { "proc", "/proc" }, { "sysfs", "/sys" }, { "devpts", "/dev/pts" },
-		{ "tmpfs", "/dev/shm" } };
+	} all[] = { { "devtmpfs", "/dev" }, { "proc", "/proc" }, { "sysfs", "/sys" },
+		{ "devpts", "/dev/pts" }, { "tmpfs", "/dev/shm" } };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		mkdir(all[i].at, 0755);
@@ -59,6 +61,17 @@ static void mounts(void)
 	(void)!symlink("/proc/self/fd/0", "/dev/stdin");
 	(void)!symlink("/proc/self/fd/1", "/dev/stdout");
 	(void)!symlink("/proc/self/fd/2", "/dev/stderr");
+}
+
+/* Linux itself says nothing with "quiet": a line shows that it is there. */
+static void greet(void)
+{
+	struct utsname u;
+	struct timespec up;
+
+	if (!uname(&u) && !clock_gettime(CLOCK_BOOTTIME, &up))
+		say("%s %s, up after %ld.%02ld s, runs %s", u.sysname, u.release, (long)up.tv_sec,
+			up.tv_nsec / 10000000, PROGRAM);
 }
 
 static char **arguments(void)
@@ -189,6 +202,7 @@ int main(void)
 	setenv("PATH", "/bin", 1);
 	setenv("HOME", "/root", 1);
 	setenv("TERM", "linux", 0);
+	greet();
 	int signals = watch_children();
 	control_send(control, GUEST_HELLO, 1);
 	pid_t pid = fork();
