@@ -19,17 +19,24 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+/* A read-only mapping of a pack's marks. One that was replaced stays until the pack is closed: a reader may still
+ * look at it, without a lock. */
+struct marks {
+	struct marks *before;
+	const _Atomic uint64_t *mark;
+};
+
 struct pack {
 	int dirfd;
 	char name[DIGEST_HEX_LEN + 1];
 	struct digest id;
 	uint64_t size;
 	uint32_t count;
-	pthread_mutex_t lock;	  /* who writes, seals or replaces */
-	int fd, have_fd;	  /* -1: nothing is kept. Replaced by dup2, so readers need no lock */
-	_Atomic uint64_t *have;	  /* read-only mapping of (count) marks, padded to pages; NULL with fd -1 */
-	_Atomic uint8_t *checked; /* a bit a chunk */
-	_Atomic bool told;	  /* that the disk is full */
+	pthread_mutex_t lock;	      /* who writes, seals or replaces */
+	int fd, have_fd;	      /* -1: nothing is kept. Replaced by dup2, so readers need no lock */
+	_Atomic(struct marks *) have; /* NULL with fd -1 */
+	_Atomic uint8_t *checked;     /* a bit a chunk */
+	_Atomic bool told;	      /* that the disk is full */
 };
 
 static size_t have_len(const struct pack *p)
@@ -69,8 +76,8 @@ static int open_whole(int dirfd, const char *name, uint64_t size)
 	return io_steal(&fd);
 }
 
-/* Opens both files and maps the marks at (at), or anywhere. */
-static int attach(struct pack *p, int fds[2], void **map, void *at)
+/* Opens both files and maps the marks. */
+static int attach(struct pack *p, int fds[2])
 {
 	char have[DIGEST_HEX_LEN + 8];
 	snprintf(have, sizeof(have), "%s.have", p->name);
@@ -80,9 +87,12 @@ static int attach(struct pack *p, int fds[2], void **map, void *at)
 	autoclose int have_fd = open_whole(p->dirfd, have, have_len(p));
 	if (have_fd < 0)
 		return have_fd;
-	*map = mmap(at, have_len(p), PROT_READ, MAP_SHARED | (at ? MAP_FIXED : 0), have_fd, 0);
-	if (*map == MAP_FAILED)
+	void *map = mmap(NULL, have_len(p), PROT_READ, MAP_SHARED, have_fd, 0);
+	if (map == MAP_FAILED)
 		return -errno;
+	struct marks *m = xmalloc(sizeof(*m));
+	*m = (struct marks){ .before = p->have, .mark = map };
+	p->have = m;
 	fds[0] = io_steal(&fd);
 	fds[1] = io_steal(&have_fd);
 	return 0;
@@ -92,7 +102,6 @@ struct pack *pack_open(int dirfd, const struct tree_layer *layer)
 {
 	struct pack *p = xcalloc(1, sizeof(*p));
 	int fds[2] = { -1, -1 };
-	void *map = NULL;
 	p->dirfd = dirfd;
 	p->id = layer->pack;
 	p->size = layer->pack_size;
@@ -101,13 +110,12 @@ struct pack *pack_open(int dirfd, const struct tree_layer *layer)
 	pthread_mutex_init(&p->lock, NULL);
 	p->checked = xcalloc(p->count / 8 + 1, 1);
 	if (p->count > 0) {
-		int err = attach(p, fds, &map, NULL);
+		int err = attach(p, fds);
 		if (err < 0)
 			log_warn("cache: pack %s is not kept: %s", p->name, err_text(err));
 	}
 	p->fd = fds[0];
 	p->have_fd = fds[1];
-	p->have = map == MAP_FAILED ? NULL : map;
 	return p;
 }
 
@@ -115,8 +123,11 @@ void pack_close(struct pack *p)
 {
 	if (!p)
 		return;
-	if (p->have)
-		munmap((void *)p->have, have_len(p));
+	for (struct marks *m = p->have, *before; m; m = before) {
+		before = m->before;
+		munmap((void *)m->mark, have_len(p));
+		free(m);
+	}
 	if (p->fd >= 0)
 		close(p->fd);
 	if (p->have_fd >= 0)
@@ -147,9 +158,16 @@ static void set_checked(struct pack *p, uint32_t i)
 	atomic_fetch_or(&p->checked[i / 8], (uint8_t)(1u << (i % 8)));
 }
 
+/* 0: the chunk is not here. */
+static uint64_t mark_at(const struct pack *p, uint32_t i)
+{
+	const struct marks *m = p->have;
+	return m ? m->mark[i] : 0;
+}
+
 bool pack_has(const struct pack *p, uint32_t i)
 {
-	return p->have && p->have[i] != 0;
+	return mark_at(p, i) != 0;
 }
 
 static int set_mark(struct pack *p, uint32_t i, uint64_t mark)
@@ -184,7 +202,7 @@ int pack_get(struct pack *p, uint32_t i, const struct tree_chunk *c, void *buf, 
 {
 	if (!pack_has(p, i))
 		return -ENOENT;
-	uint64_t mark = p->have[i];
+	uint64_t mark = mark_at(p, i);
 	if (now) {
 		int err = read_now(p->fd, buf, c->raw, c->pack_off);
 		if (err)
@@ -224,13 +242,12 @@ static int replace(struct pack *p)
 {
 	char have[DIGEST_HEX_LEN + 8];
 	int fds[2];
-	void *map;
 	snprintf(have, sizeof(have), "%s.have", p->name);
 	unlinkat(p->dirfd, have, 0);
 	unlinkat(p->dirfd, p->name, 0);
 	for (uint32_t k = 0; k < p->count / 8 + 1; k++)
 		p->checked[k] = 0;
-	int err = attach(p, fds, &map, (void *)p->have);
+	int err = attach(p, fds);
 	if (err < 0)
 		return err;
 	dup3(fds[0], p->fd, O_CLOEXEC);
@@ -247,7 +264,7 @@ void pack_put(struct pack *p, uint32_t i, const struct tree_chunk *c, const void
 	pthread_mutex_lock(&p->lock);
 	int err = 0;
 	if (is_sealed(p)) {
-		if (p->have[i])
+		if (pack_has(p, i))
 			goto out; /* another process was faster */
 		err = replace(p);
 	}

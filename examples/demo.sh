@@ -24,7 +24,7 @@ clean_up() {
 	chmod -R u+rwX "$T" 2>/dev/null
 	rm -rf --one-file-system "$T"
 }
-daemon() { ps -eo pid=,args= | awk -v m="$M" '$2 ~ /bin\/diverfs$/ && index($0, m) { print $1 }'; }
+daemon() { grep -lzsF "$M" /proc/[0-9]*/cmdline | xargs -r grep -lzs 'bin/diverfs$' | head -n 1; }
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 
@@ -42,7 +42,7 @@ show() { # one line of shell, as a user would type it in the mount's root
 	printf '%s$ %s%s\n' "$bold" "${1//$T/\~}" "$plain"
 	if ! timeout 100 bash -c "$1"; then
 		echo "demo: that failed. diverfs says:" >&2
-		tail -n 5 log run/*/error 2>/dev/null >&2
+		tail -n 5 log run/*/error >&2 2>/dev/null
 		exit 1
 	fi
 }

@@ -3,7 +3,7 @@
 # A kernel's published src/ is complete: $(BUILD)/stage/NAME has src/ (lib, guest.h, app, Makefile, name) and the image
 # built from exactly that by the command that kernel.conf names.
 
-PLAIN    := hello upper sort count copy fail
+PLAIN    := hello upper sort count copy fail keys
 # On reef: its sources with another application. They need musl (package musl-dev, musl-tools); without it they are left out.
 ON_REEF  := reef matmul nbody fannkuch spectral-norm mandelbrot binary-trees fasta
 KERNELS  := $(PLAIN) $(if $(shell command -v musl-gcc),$(ON_REEF))
@@ -41,11 +41,13 @@ $(PLAIN:%=$(STAGE)/%/.done): $(STAGE)/%/.done: $(LIB_FILES) deployers/guest.h ex
 	env -u MAKEFLAGS -u MAKELEVEL make -s -C $(@D)/src OUT="$(abspath $(@D))/images"
 	@touch $@
 
+include examples/kernels/linux/stage.mk
+
 # All kernels go into a new layout, which then takes the old one's place.
-$(REGISTRY)/index.json: $(KERNELS:%=$(STAGE)/%/.done) $(BIN)/diverfs
+$(REGISTRY)/index.json: $(KERNELS:%=$(STAGE)/%/.done) $(LINUX_STAGE)/.done $(BIN)/diverfs
 	@rm -rf $(REGISTRY).tmp
 	@mkdir -p $(SHARE)
-	for k in $(KERNELS); do $(BIN)/diverfs publish $(STAGE)/$$k $(REGISTRY).tmp || exit 1; done
+	for k in $(KERNELS) $$([ ! -e $(LINUX_STAGE)/kernel.conf ] || echo linux); do $(BIN)/diverfs publish $(STAGE)/$$k $(REGISTRY).tmp || exit 1; done
 	@rm -rf $(REGISTRY)
 	@mv $(REGISTRY).tmp $(REGISTRY)
 	@touch $@

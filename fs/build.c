@@ -107,44 +107,18 @@ static void take_result(struct instance *in)
 
 /* --- the sandbox ------------------------------------------------------------------------------- */
 
-struct build_end {
-	bool failed;
-	int status, err;
-	char *error;
-};
-
-static int take_end(void *arg, unsigned line, const char *key, const char *value, struct why *why)
-{
-	struct build_end *e = arg;
-	uint64_t n;
-
-	(void)line;
-	(void)why;
-	if (strcmp(key, END_STATE) == 0)
-		e->failed = strcmp(value, "failed") == 0;
-	else if (strcmp(key, END_STATUS) == 0 && conf_number(key, value, 0, 255, &n, NULL) == 0)
-		e->status = (int)n;
-	else if (strcmp(key, END_ERRNO) == 0 && conf_number(key, value, 1, 4095, &n, NULL) == 0)
-		e->err = -(int)n;
-	else if (strcmp(key, END_ERROR) == 0) {
-		free(e->error);
-		e->error = xstrdup(value);
-	}
-	return 0;
-}
-
 static void on_exit_frame(struct instance *in, const void *text, size_t len)
 {
 	struct work *w = &in->work;
-	struct build_end e = { .failed = true };
+	struct ending e = { 0 };
 
 	w->build_ended = true;
-	conf_parse(text, len, take_end, &e, &w->build_why);
+	ending_parse(&e, text, len);
 	w->build_ok = !e.failed && e.status == 0;
 	if (!w->build_ok)
 		why_fail(&w->build_why, e.err ? e.err : -EIO, "%s",
 			e.error ? e.error : "the build failed (see build.log)");
-	free(e.error);
+	ending_clear(&e);
 	deployer_send(w->builder, FRAME_BYE, 0, 0, NULL, 0);
 	deployer_spare(w->builder);
 	deployer_kill_after(w->builder, 3000);

@@ -5,6 +5,8 @@
  */
 #include "fs/files.h"
 
+#include "cache/base/io.h"
+
 #include "fs/texts.h"
 
 #include <errno.h>
@@ -12,6 +14,7 @@
 #include <fuse_lowlevel.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COMMAND_MAX    4096u
 #define STREAM_BLKSIZE (1u << 20)
@@ -346,7 +349,7 @@ static void run_ctl(struct instance *in, const char *words, fuse_req_t req, size
 	} else {
 		err = why_fail(&why, -EINVAL,
 			"ctl: there is no word '%s'; the words are build, stop, kill, reset, pause, resume, "
-			"clean",
+			"resize COLUMNS ROWS, clean",
 			words);
 	}
 	if (err)
@@ -415,13 +418,50 @@ static void run_write(struct fs *fs, fuse_req_t req, struct node n, const char *
 		reply_err(req, -EACCES);
 }
 
+/* config is kept by a rename, which outlives any kill; who calls fsync wants it to outlive a power cut, too. */
+struct config_sync {
+	struct instance *in;
+	fuse_req_t req;
+	int err;
+};
+
+static void config_sync_run(void *arg)
+{
+	struct config_sync *c = arg;
+	static const char *const kept[] = { "config", "meta", "." };
+
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]) && !c->err; i++) {
+		autoclose int fd = openat(c->in->dirfd, kept[i], O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0 ? errno != ENOENT : fsync(fd) < 0)
+			c->err = -errno;
+	}
+}
+
+static void config_sync_done(void *arg)
+{
+	struct config_sync *c = arg;
+
+	reply_err(c->req, c->err);
+	instance_release(c->in);
+	free(c);
+}
+
 static void run_fsync(struct fs *fs, fuse_req_t req, struct node n, int datasync, struct fuse_file_info *fi)
 {
-	(void)fs;
+	struct handle *h = fi ? (struct handle *)(uintptr_t)fi->fh : NULL;
+	struct config_sync *c;
+
 	(void)n;
 	(void)datasync;
-	(void)fi;
-	reply_err(req, 0);
+	if (!h || h->file != RUN_CONFIG) {
+		reply_err(req, 0);
+		return;
+	}
+	c = xcalloc(1, sizeof(*c));
+	c->in = instance_hold(h->in);
+	c->req = req;
+	pool_submit(fs->pool, config_sync_run, config_sync_done, c);
 }
 
 static void run_poll(

@@ -18,7 +18,8 @@
  *          instance.c   what an instance is, its states; texts.c what its small files say
  *          config.c     the text of config, checked; chosen.c its kernel, looked up; edit.c how it is written
  *          work.c       what moves an instance on: images.c template and images, build.c builds, fingerprint.c
- *          machine.c    one launch of it; launch.c deployers: starting, following, finding again; modes.c which there are
+ *          machine.c    one launch of it; ending.c how it ended
+ *          launch.c     deployers: starting, following, finding again; modes.c which there are
  *          files.c      run/ and the files of an instance, names.c their names, pending.c commands that wait (class RUN)
  *          stream.c     what parks: logs.c console, events, build.log; pipes.c stdin and stdout
  *          workspace.c  src/ (writable) and images/: real directories shown   (class SRC)
@@ -89,6 +90,7 @@ void run_stop(struct fs *fs, void (*done)(void *arg), void *arg);
 void run_free(struct fs *fs);
 
 /* What root.c's files show of other rooms. */
+void run_modes_wait(struct fs *fs, void (*known)(void *arg), void *arg); /* seconds at most; then run_modes */
 void run_modes(struct fs *fs, struct buf *out);	 /* `modes`: a line a mode */
 void run_status(struct fs *fs, struct buf *out); /* `status`: instances, memory used and free */
 

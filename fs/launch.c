@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,10 +151,8 @@ static struct deployer *deployer_new(
 	return d;
 }
 
-static int spawn(const char *path, const char *dir, int sock, pid_t *pid)
+int launch_spawn(char *const argv[], const posix_spawn_file_actions_t *files, pid_t *pid)
 {
-	char *argv[] = { (char *)path, (char *)dir, NULL };
-	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t at;
 	sigset_t none, all;
 	int err;
@@ -166,6 +163,17 @@ static int spawn(const char *path, const char *dir, int sock, pid_t *pid)
 	posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	posix_spawnattr_setsigmask(&at, &none);
 	posix_spawnattr_setsigdefault(&at, &all);
+	err = -posix_spawn(pid, argv[0], files, &at, argv, environ);
+	posix_spawnattr_destroy(&at);
+	return err;
+}
+
+static int spawn(const char *path, const char *dir, int sock, pid_t *pid)
+{
+	char *argv[] = { (char *)path, (char *)dir, NULL };
+	posix_spawn_file_actions_t fa;
+	int err;
+
 	posix_spawn_file_actions_init(&fa);
 	posix_spawn_file_actions_addchdir_np(&fa, dir);
 	/* The socket first: the opens below may land on any number, but never on one that is in use. */
@@ -174,9 +182,8 @@ static int spawn(const char *path, const char *dir, int sock, pid_t *pid)
 	posix_spawn_file_actions_addopen(
 		&fa, 1, "deployer.log", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
 	posix_spawn_file_actions_adddup2(&fa, 1, 2);
-	err = -posix_spawn(pid, path, &fa, &at, argv, environ);
+	err = launch_spawn(argv, &fa, pid);
 	posix_spawn_file_actions_destroy(&fa);
-	posix_spawnattr_destroy(&at);
 	return err;
 }
 

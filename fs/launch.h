@@ -15,6 +15,8 @@
 #include "cache/base/loop.h"
 #include "fs/fs.h"
 
+#include <spawn.h>
+
 struct instance;
 struct deployer;
 
@@ -37,6 +39,8 @@ struct deployer {
 	const struct deployer_events *ev;
 };
 
+/* Starts argv[0] in a session of its own, with no signal blocked or ignored. 0 or -errno. */
+int launch_spawn(char *const argv[], const posix_spawn_file_actions_t *files, pid_t *pid);
 /* Starts libexec_dir/(program) in the directory (dir), which holds its plan. */
 int deployer_start(struct instance *in, const char *program, const char *dir,
 	const struct deployer_events *ev, struct deployer **out, struct why *why);

@@ -89,79 +89,41 @@ static void machine_begin(struct instance *in, const struct settings *s, const c
 	struct machine *m = &in->machine;
 
 	m->up = m->launched = true;
-	m->reached_running = m->ended_failed = m->asked_to_end = false;
+	m->reached_running = m->asked_to_end = false;
 	m->mode = s->mode;
 	m->memory = s->memory;
 	m->cpus = s->cpus;
-	m->status = 0;
-	m->end_errno = 0;
-	m->peak = 0;
-	m->how[0] = m->cpu[0] = '\0';
 	m->since_ns = clock_real_ns();
 	strcpy(m->state, "launching");
 	set_text(&m->image, s->image);
 	set_text(&m->accel, accel);
 	set_text(&m->type, s->machine);
-	set_text(&m->end_error, NULL);
+	ending_clear(&m->end);
 }
 
 /* --- the end ----------------------------------------------------------------------------------- */
-
-static int take_end(void *arg, unsigned line, const char *key, const char *value, struct why *why)
-{
-	struct machine *m = arg;
-	uint64_t n;
-
-	(void)line;
-	(void)why;
-	if (strcmp(key, END_STATE) == 0)
-		m->ended_failed = strcmp(value, "failed") == 0;
-	else if (strcmp(key, END_STATUS) == 0 && conf_number(key, value, 0, 255, &n, NULL) == 0)
-		m->status = (int)n;
-	else if (strcmp(key, END_HOW) == 0)
-		snprintf(m->how, sizeof(m->how), "%s", value);
-	else if (strcmp(key, END_CPU) == 0)
-		snprintf(m->cpu, sizeof(m->cpu), "%s", value);
-	else if (strcmp(key, END_MEMORY) == 0)
-		conf_number(key, value, 0, UINT64_MAX, &m->peak, NULL);
-	else if (strcmp(key, END_ERRNO) == 0 && conf_number(key, value, 1, 4095, &n, NULL) == 0)
-		m->end_errno = -(int)n;
-	else if (strcmp(key, END_ERROR) == 0)
-		set_text(&m->end_error, value);
-	return 0;
-}
-
-static void parse_end(struct machine *m, const char *text, size_t len)
-{
-	struct why why = { 0 };
-
-	m->status = 125;
-	m->ended_failed = true;
-	if (conf_parse(text, len, take_end, m, &why) && !m->end_error)
-		set_text(&m->end_error, why.text);
-}
 
 /* The machine is no more; its deployer may stay until stdout was read. */
 static void machine_over(struct instance *in)
 {
 	struct machine *m = &in->machine;
 	struct why why = { 0 };
-	int err = m->end_errno ? m->end_errno : -EIO;
+	int err = m->end.err ? m->end.err : -EIO;
 
 	m->up = false;
 	m->ended_ns = clock_real_ns();
-	in->result = m->ended_failed ? "failed" : "exited";
-	if (m->ended_failed)
+	in->result = m->end.failed ? "failed" : "exited";
+	if (m->end.failed)
 		why_fail(&why, err, "%s",
-			m->end_error ? m->end_error : "the machine failed without saying why");
-	instance_event(in, "exit %d%s%s", m->status, *m->how ? " " : "", m->how);
-	if (m->ended_failed && m->reached_running)
+			m->end.error ? m->end.error : "the machine failed without saying why");
+	instance_event(in, "exit %d%s%s", m->end.status, *m->end.how ? " " : "", m->end.how);
+	if (m->end.failed && m->reached_running)
 		instance_error(in, err, why.text);
-	else if (m->end_error &&
+	else if (m->end.error &&
 		 !m->asked_to_end) /* a timeout, a panic, a reset: what `how` says in a word */
-		instance_error(in, err, m->end_error);
+		instance_error(in, err, m->end.error);
 	if (!m->reached_running)
-		work_launched(in, m->ended_failed ? err : 0, &why);
+		work_launched(in, m->end.failed ? err : 0, &why);
 	stream_machine_ended(in);
 	instance_changed(in);
 	pending_answer(in, PENDING_STOP, 0, 0);
@@ -243,8 +205,7 @@ static void on_exit_frame(struct instance *in, const void *payload, size_t len)
 	if (!in->machine.up)
 		return;
 	deployer_spare(in->machine.dep);
-	set_text(&in->machine.end_error, NULL);
-	parse_end(&in->machine, payload, len);
+	ending_parse(&in->machine.end, payload, len);
 	machine_over(in);
 }
 
@@ -335,10 +296,7 @@ static void on_gone(struct instance *in, bool clean, const char *how)
 		find_console_end(in);
 		last_words(in, said, sizeof(said));
 		words = xasprintf("%s, and its machine with it%s%s", how, *said ? "; it said: " : "", said);
-		m->status = 125;
-		m->ended_failed = true;
-		strcpy(m->how, "lost");
-		set_text(&m->end_error, words);
+		ending_lost(&m->end, words);
 		machine_over(in);
 	}
 	in->streams.out_ended = true;
@@ -438,18 +396,15 @@ static void find_end(struct instance *in)
 	struct machine *m = &in->machine;
 
 	if (io_read_file(in->dirfd, "end", 65536, &end) == 0) {
-		parse_end(m, end.data, end.len);
+		ending_parse(&m->end, end.data, end.len);
 	} else {
-		m->status = 125;
-		m->ended_failed = true;
-		strcpy(m->how, "lost");
-		set_text(&m->end_error, "the deployer and its machine ended while no daemon ran, without "
-					"saying how (killed?)");
+		ending_lost(&m->end, "the deployer and its machine ended while no daemon ran, without "
+				     "saying how (killed?)");
 	}
 	in->streams.out_ended = true;
-	in->result = m->ended_failed ? "failed" : "exited";
-	if (m->ended_failed && m->end_error)
-		buf_printf(&in->error, "%s\n", m->end_error);
+	in->result = m->end.failed ? "failed" : "exited";
+	if (m->end.failed && m->end.error)
+		buf_printf(&in->error, "%s\n", m->end.error);
 }
 
 void machine_find(struct instance *in)
@@ -480,5 +435,5 @@ void machine_free(struct instance *in)
 	free(in->machine.image);
 	free(in->machine.accel);
 	free(in->machine.type);
-	free(in->machine.end_error);
+	ending_clear(&in->machine.end);
 }

@@ -9,6 +9,7 @@
 
 #include "cache/base/buf.h"
 #include "fs/config.h"
+#include "fs/ending.h"
 #include "fs/launch.h"
 #include "fs/ops.h"
 
@@ -26,12 +27,7 @@ struct machine {
 	bool launched;		     /* there was a launch: `wait` has an answer once it is over */
 	bool reached_running;
 	bool asked_to_end; /* by us or by ctl: that it was killed is no error then */
-	int status;	   /* 0..255 */
-	char how[32], cpu[32];
-	uint64_t peak;
-	bool ended_failed;
-	int end_errno;	 /* 0 or negative */
-	char *end_error; /* words or NULL */
+	struct ending end; /* cleared by the next launch */
 };
 
 /* Writes the plan and starts the deployer. -ENOMEM, -EAGAIN: the mount's limits; words say what is free. */

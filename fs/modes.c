@@ -8,11 +8,11 @@
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
 #include "deployers/deploy.h"
+#include "fs/launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +25,6 @@
 
 #define PROBE_MAX_BYTES 8192
 #define PROBE_MS	30000
-
-extern char **environ;
 
 static const struct {
 	const char *program; /* NULL: not in this version */
@@ -282,23 +280,14 @@ static int probe_spawn(struct probe *p, const char *path, int out)
 	autofree char *kernel = xasprintf("%s/probe.elf", fs->opt.libexec_dir);
 	char *argv[] = { (char *)path, "--probe", "--qemu", fs->opt.qemu, "--kernel", kernel, NULL };
 	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t at;
-	sigset_t none, all;
 	int err;
 
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawnattr_init(&at);
-	posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&at, &none);
-	posix_spawnattr_setsigdefault(&at, &all);
 	posix_spawn_file_actions_init(&fa);
 	posix_spawn_file_actions_adddup2(&fa, out, 1);
 	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_addopen(&fa, 2, "/dev/null", O_WRONLY, 0);
-	err = -posix_spawn(&p->pid, path, &fa, &at, argv, environ);
+	err = launch_spawn(argv, &fa, &p->pid);
 	posix_spawn_file_actions_destroy(&fa);
-	posix_spawnattr_destroy(&at);
 	return err;
 }
 

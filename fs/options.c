@@ -206,10 +206,28 @@ static char *installed(const char *what)
 	return xasprintf("%s/%s", exe, what);
 }
 
+/* A mistyped path must not become a mount that shows nothing. What goes away later is the cache's to tell. */
+static char *layout_path(const char *word, struct why *why)
+{
+	char *path = absolute(word);
+	autofree char *mark = path ? xasprintf("%s/oci-layout", path) : NULL;
+	if (mark && !access(mark, F_OK))
+		return path;
+	if (path && !access(path, F_OK))
+		why_fail(why, -EINVAL,
+			"registry %s: that is no OCI image layout: it has no file oci-layout (diverfs "
+			"publish makes one)",
+			word);
+	else
+		why_fail_errno(why, path ? -errno : -ENOENT, "registry %s", word);
+	free(path);
+	return NULL;
+}
+
 static char *registry_path(const char *word, struct why *why)
 {
 	if (strcmp(word, "embedded"))
-		return strstr(word, "://") ? xstrdup(word) : absolute(word);
+		return strstr(word, "://") ? xstrdup(word) : layout_path(word, why);
 	char *path = installed("share/diverfs/registry");
 	if (!access(path, F_OK))
 		return path;

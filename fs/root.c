@@ -200,6 +200,29 @@ static void fixed_getattr(struct fs *fs, fuse_req_t req, struct node n, struct f
 	reply_attr(req, &a);
 }
 
+/* An open of modes is answered when it is known what works: a first look must not show a guess. */
+struct modes_open {
+	struct fs *fs;
+	fuse_req_t req;
+	struct node n;
+	struct fuse_file_info fi;
+};
+
+static void modes_known(void *arg)
+{
+	struct modes_open *o = arg;
+	run_modes(o->fs, &((struct file *)(uintptr_t)o->fi.fh)->text);
+	reply_open(o->req, o->n, &o->fi);
+	free(o);
+}
+
+static void modes_open(struct fs *fs, fuse_req_t req, struct node n, const struct fuse_file_info *fi)
+{
+	struct modes_open *o = xmalloc(sizeof *o);
+	*o = (struct modes_open){ .fs = fs, .req = req, .n = n, .fi = *fi };
+	run_modes_wait(fs, modes_known, o);
+}
+
 static void fixed_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi)
 {
 	const struct fixed *f = file_of(n.b);
@@ -209,7 +232,8 @@ static void fixed_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse
 	}
 	struct file *h = xcalloc(1, sizeof *h);
 	h->fd = -1;
-	f->text(fs, &h->text);
+	if (n.b != FIXED_MODES)
+		f->text(fs, &h->text);
 	if (n.b == FIXED_LOG && !fs->opt.foreground)
 		h->fd = openat(fs->state_fd, "log", O_RDONLY | O_CLOEXEC);
 	if (n.b == FIXED_README)
@@ -217,7 +241,10 @@ static void fixed_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse
 	else
 		fi->direct_io = 1;
 	fi->fh = (uintptr_t)h;
-	reply_open(req, n, fi);
+	if (n.b == FIXED_MODES)
+		modes_open(fs, req, n, fi);
+	else
+		reply_open(req, n, fi);
 }
 
 /* A log that is no longer in memory is read by the pool. */

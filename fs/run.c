@@ -245,6 +245,33 @@ void run_free(struct fs *fs)
 	free(r);
 }
 
+struct modes_waiter {
+	struct fs *fs;
+	int mode; /* that is waited for */
+	void (*known)(void *arg);
+	void *arg;
+};
+
+static void mode_known(void *arg)
+{
+	struct modes_waiter *w = arg;
+
+	if (++w->mode < MODE_COUNT) {
+		modes_wait(w->fs->run->modes, w->mode, mode_known, w);
+		return;
+	}
+	w->known(w->arg);
+	free(w);
+}
+
+void run_modes_wait(struct fs *fs, void (*known)(void *arg), void *arg)
+{
+	struct modes_waiter *w = xmalloc(sizeof(*w));
+
+	*w = (struct modes_waiter){ .fs = fs, .known = known, .arg = arg };
+	modes_wait(fs->run->modes, w->mode, mode_known, w);
+}
+
 void run_modes(struct fs *fs, struct buf *out)
 {
 	modes_text(fs->run->modes, out);

@@ -131,7 +131,7 @@ static void wait_read(struct instance *in, struct parked *p)
 		return;
 	}
 	if (!h->shot)
-		buf_printf(&h->text, "%d\n", in->machine.status);
+		buf_printf(&h->text, "%d\n", in->machine.end.status);
 	h->shot = true;
 	if (p->off >= h->text.len)
 		parked_data(p, NULL, 0);

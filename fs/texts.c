@@ -72,13 +72,13 @@ static void put_machine(const struct instance *in, struct buf *out)
 	buf_puts(out, "\n");
 	if (m->up)
 		return;
-	buf_printf(out, "exit %d\n", m->status);
-	if (*m->how)
-		buf_printf(out, "how %s\n", m->how);
-	if (*m->cpu)
-		buf_printf(out, "cpu %s\n", m->cpu);
-	if (m->peak)
-		put_size(out, "memory_peak", m->peak);
+	buf_printf(out, "exit %d\n", m->end.status);
+	if (*m->end.how)
+		buf_printf(out, "how %s\n", m->end.how);
+	if (*m->end.cpu)
+		buf_printf(out, "cpu %s\n", m->end.cpu);
+	if (m->end.peak)
+		put_size(out, "memory_peak", m->end.peak);
 }
 
 static void put_status(struct instance *in, struct buf *out)
@@ -124,7 +124,7 @@ void text_of(struct instance *in, enum run_file file, struct buf *out)
 		put_deploy(in, out);
 		break;
 	case RUN_CTL:
-		buf_puts(out, "build stop kill reset pause resume clean\n");
+		buf_puts(out, "build stop kill reset pause resume resize clean\n");
 		break;
 	case RUN_STATE:
 		buf_printf(out, "%s\n", instance_state(in));

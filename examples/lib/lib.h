@@ -39,6 +39,8 @@ extern char image_start[], image_text_end[], image_end[], stack_guard[]; /* link
 #define VECTOR_SPURIOUS 255
 void trap_init(void);
 void interrupts_init(void);
+#define SERIAL_PIN 4
+void interrupt_pin(unsigned pin); /* this one, too, may wake us */
 
 /* Sleeps until a device has something to say; may return early. Look for work first, then call this: what
  * happened between the look and the sleep ends the sleep at once, because interrupts become possible only
@@ -55,6 +57,7 @@ void device_wait(void);
 /* serial.c, print.c */
 void serial_init(void);
 void serial_write(const void *buf, size_t len);
+size_t serial_read(void *buf, size_t len); /* what has arrived; does not wait */
 void vprintk(const char *fmt, va_list args);
 
 /* streams.c */

@@ -119,6 +119,13 @@ static volatile uint32_t *apic(uint32_t reg)
 	return (volatile uint32_t *)(uint64_t)(APIC + reg);
 }
 
+/* Those below FIRST_DEVICE are shut until somebody serves them. */
+void interrupt_pin(unsigned pin)
+{
+	ioapic_write(IOAPIC, IOAPIC_TABLE + 2 * pin + 1, *apic(APIC_ID));
+	ioapic_write(IOAPIC, IOAPIC_TABLE + 2 * pin, VECTOR_WAKE);
+}
+
 void interrupts_init(void)
 {
 	uint32_t id = *apic(APIC_ID);

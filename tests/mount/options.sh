@@ -14,6 +14,8 @@ touch "$T/file"
 fails "a mount point that is no directory" "[Nn]ot a directory" "$DIVERFS" -o "$o" "$REGISTRY" "$T/file"
 fails "an unknown option" "unknown|nosuchoption" "$DIVERFS" -o "$o,nosuchoption" "$REGISTRY" "$M"
 fails "a size that is none" "memory" "$DIVERFS" -o "$o,memory=lots" "$REGISTRY" "$M"
+fails "a directory that is no registry" "no OCI image layout" "$DIVERFS" -o "$o" /etc "$M"
+fails "a registry that is not there" "No such file" "$DIVERFS" -o "$o" "$T/nowhere" "$M"
 fails "a registry that is none" "registry|layout|No such" "$DIVERFS" -o "$o" "$T/file" "$M"
 ok "nothing was mounted" not_mounted
 

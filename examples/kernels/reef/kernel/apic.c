@@ -26,7 +26,6 @@
 #define IOAPIC_DATA    0x10
 #define IOAPIC_VERSION 1
 #define IOAPIC_TABLE   0x10
-#define PIN_SERIAL     4
 #define FIRST_DEVICE   5 /* below: timer, keyboard, cascade, serial lines */
 #define PIN_CLOCK      8
 
@@ -106,8 +105,12 @@ static void ioapic_one(uint32_t base, uint32_t first)
 	for (uint32_t pin = first; pin <= last; pin++)
 		if (base != IOAPIC || pin != PIN_CLOCK)
 			route(base, pin, VECTOR_WAKE);
-	if (base == IOAPIC)
-		route(base, PIN_SERIAL, VECTOR_SERIAL);
+}
+
+/* lib/serial.c asks for its pin when somebody first listens. */
+void interrupt_pin(unsigned pin)
+{
+	route(IOAPIC, pin, VECTOR_SERIAL);
 }
 
 void ioapic_init(void)

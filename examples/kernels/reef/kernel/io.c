@@ -5,11 +5,7 @@
  */
 #include "kernel.h"
 
-#define SERIAL	      GUEST_SERIAL_PORT
-#define SERIAL_IER    (SERIAL + 1)
-#define SERIAL_MODEM  (SERIAL + 4)
-#define SERIAL_STATUS (SERIAL + 5)
-#define KEYS	      256u
+#define KEYS 256u
 
 static struct mutex streams, console;
 static struct thread *volatile inside; /* who has the streams */
@@ -46,8 +42,7 @@ static void listen(void *unused)
 
 void io_init(void)
 {
-	out8(SERIAL_MODEM, 0x0b); /* OUT2 lets its interrupts through */
-	out8(SERIAL_IER, 1);
+	serial_read(NULL, 0); /* from now on it interrupts */
 	enter();
 	streams_init();
 	leave();
@@ -56,15 +51,12 @@ void io_init(void)
 
 static void serial_interrupt(void)
 {
-	lock_take(&typing.lock);
-	while (in8(SERIAL_STATUS) & 1) {
-		uint8_t key = in8(SERIAL);
+	uint8_t key;
 
-		if (key == 0xff && in8(SERIAL_STATUS) == 0xff)
-			break; /* no serial line */
+	lock_take(&typing.lock);
+	while (serial_read(&key, 1))
 		if (keys_in - keys_out < KEYS)
 			keys[keys_in++ % KEYS] = key;
-	}
 	wake_locked(&typing, 0, 1);
 	lock_drop(&typing.lock);
 }
