@@ -6,10 +6,11 @@
  * nothing interrupts the application. Boot calls main(); what main() returns is the exit status.
  *
  * Streams  clean bytes, as a filter has them under Unix. Without stream ports (a bare QEMU) standard output
- * goes to the console and standard input is at its end Console  messages for people: the serial line. Quiet
- * unless something is wrong, or the application talks to somebody at a terminal there Memory   all that the machine has, mapped one to one, so pointers are physical
- * addresses; never swapped Faults   an exception prints what and where on the console and ends the kernel
- * with status 134
+ *          goes to the console and standard input is at its end
+ * Console  messages for people: the serial line. Quiet unless something is wrong, or the application talks
+ *          to somebody at a terminal there
+ * Memory   all that the machine has, mapped one to one, so pointers are physical addresses; never swapped
+ * Faults   an exception prints what and where on the console and ends the kernel with status 134
  */
 #ifndef DIVER_H
 #define DIVER_H
