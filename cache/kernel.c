@@ -21,11 +21,12 @@
 
 const char *const kernel_mode_names[] = { "fullVM", "splitVM", "splitHW", NULL };
 const char *const top_names[TOP_COUNT] = { "name", "version", "description", "license", "homepage",
-	"keywords", "family", "arch", "modes", "stdout", "template", "build", "tools" };
+	"keywords", "family", "arch", "modes", "stdout", "terminal", "template", "build", "tools" };
 const char *const launch_names[LAUNCH_COUNT] = { "image", "initrd", "cmdline", "memory", "memory_min", "cpus",
 	"cpus_max", "machine", "console" };
 
 static const char *const stdout_words[] = { "port", "console", NULL };
+static const char *const terminal_words[] = { "stdin", "console", NULL };
 static const char *const machine_words[] = { "auto", "microvm", "pc", NULL };
 static const char *const console_words[] = { "serial", "virtio", "debugcon", "vga", NULL };
 
@@ -135,6 +136,8 @@ static int check_top(int key, const char *value, bool strict, struct why *why)
 		return check_modes(value, strict, why);
 	if (key == TOP_STDOUT && strict)
 		return conf_word("stdout", value, stdout_words, why) < 0 ? -EINVAL : 0;
+	if (key == TOP_TERMINAL && strict)
+		return conf_word("terminal", value, terminal_words, why) < 0 ? -EINVAL : 0;
 	if (key == TOP_TEMPLATE)
 		return check_path("template", value, why);
 	return 0;

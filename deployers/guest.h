@@ -25,15 +25,19 @@
  * A deployer recognises an image by its content, in this order:
  *   PVH        ELF with a note of owner "Xen" and type 18 (XEN_ELFNOTE_PHYS32_ENTRY): entered in 32-bit protected
  *              mode without paging, EBX = physical address of the start info (magic below)
+ *   Linux      bzImage: "HdrS" at 0x202, boot flag 0xaa55 at 0x1fe, boot protocol 2.06 or later, loaded high: entered as
+ *              Linux's Documentation/x86/boot.rst says, with an initrd where one is given
  *   Multiboot  magic 0x1badb002 in the first 8 KiB, 4-aligned, checksum right: entered in 32-bit protected mode
  *              without paging, EAX = 0x2badb002, EBX = the information structure
- * Both give a command line and a memory map. Later revisions: Multiboot 2, bzImage, disks, UEFI.
+ * All give a command line and a memory map. Later revisions: Multiboot 2, disks, UEFI.
  */
 #define GUEST_PVH_NOTE_TYPE     18u
 #define GUEST_PVH_START_MAGIC   0x336ec578u
 #define GUEST_MULTIBOOT_MAGIC   0x1badb002u
 #define GUEST_MULTIBOOT_ENTERED 0x2badb002u
 #define GUEST_MULTIBOOT_SEARCH  8192u
+#define GUEST_LINUX_MAGIC       0x53726448u /* "HdrS" */
+#define GUEST_LINUX_PROTOCOL    0x0206u     /* the oldest that is booted */
 
 /*
  * 2. Arguments
@@ -41,7 +45,11 @@
  * The command line is  PARAMETERS -- ARGUMENT ARGUMENT ...   Parameters are the kernel's own
  * (kernel.conf and config: cmdline). Without arguments " --" is left out. An argument that is empty or has a byte
  * other than [A-Za-z0-9_./:=@%+,-] stands in double quotes, in which \\ and \" are that byte and \xHH is any byte;
- * bytes outside printable ASCII are always written \xHH. The whole line has at most GUEST_CMDLINE_MAX bytes.
+ * bytes outside printable ASCII are always written \xHH. The whole line has at most GUEST_CMDLINE_MAX bytes, or what a
+ * bzImage says that it takes if that is less.
+ *
+ * Linux leaves what is behind " -- " to init. As init's argv it is split without the rules above, at most 32
+ * words, so an init reads /proc/cmdline.
  */
 #define GUEST_CMDLINE_MAX 2048u
 
@@ -75,6 +83,8 @@
  * HELLO    guest, once, when it has opened the port: value = its level. Only then does the host send messages.
  * EXIT     guest, last of all: value = exit status, 0..255. Sent after all transmit buffers of stdout came back. The
  *          host ends the machine; the guest halts. Status 0 is thereby told apart from a crash.
+ *          A guest that cannot see its transmit buffers come back (an init above Linux's driver cannot) adds
+ *          GUEST_EXIT_QUEUED: the host then takes what is queued for stdout before it ends the machine.
  * STOP     host: please end (ctl stop); the guest may finish its work, then EXIT.
  * RESIZE   host: the terminal has value = columns << 16 | rows.
  * RESTART  guest: please reset the machine.
@@ -89,6 +99,8 @@ enum guest_message_type {
 	GUEST_RESIZE = 4,
 	GUEST_RESTART = 5,
 };
+
+#define GUEST_EXIT_QUEUED 0x100u
 
 struct guest_message {
 	uint32_t magic; /* GUEST_MESSAGE_MAGIC */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * image.c: reads the first 8 KiB and, of an ELF, the program headers and notes. Nothing is believed.
+ * Source   Linux: Documentation/x86/boot.rst (the setup header)
  */
 #include "deployers/image.h"
 
@@ -30,7 +31,9 @@ struct segment {
 
 const char *image_kind_name(enum image_kind kind)
 {
-	return kind == IMAGE_PVH ? "PVH" : "Multiboot";
+	static const char *const names[] = { "PVH", "Linux bzImage", "Multiboot" };
+
+	return names[kind];
 }
 
 static uint32_t le32(const unsigned char *p)
@@ -147,6 +150,63 @@ static bool elf_look(int fd, const struct head *h, int bits, struct image *img)
 	return pvh;
 }
 
+/* Linux's setup header. */
+#define LINUX_SETUP_SECTS  0x1f1u
+#define LINUX_SYSSIZE	   0x1f4u /* of what follows the setup part, in 16 bytes */
+#define LINUX_BOOT_FLAG	   0x1feu
+#define LINUX_MAGIC	   0x202u
+#define LINUX_VERSION	   0x206u
+#define LINUX_LOADFLAGS	   0x211u
+#define LINUX_CMDLINE_SIZE 0x238u /* 2.06 */
+#define LINUX_PREF_ADDRESS 0x258u /* 2.10 */
+#define LINUX_INIT_SIZE	   0x260u /* 2.10: memory that it needs from there, before it knows of any other */
+#define LINUX_HEADER_END   0x264u
+#define LINUX_SETUP_MAX	   (32u << 10) /* of the setup part: stack, heap and command line lie behind it */
+
+static bool has_linux_magic(const struct head *h)
+{
+	return h->len >= LINUX_MAGIC + 4 && le32(h->data + LINUX_MAGIC) == GUEST_LINUX_MAGIC;
+}
+
+static int linux_refuse(const char *path, struct why *why, const char *what)
+{
+	return why_fail(why, -ENOEXEC, "image %s is a Linux bzImage that %s", path, what);
+}
+
+static int linux_look(const struct head *h, const char *path, struct image *img, struct why *why)
+{
+	if (h->len < LINUX_HEADER_END)
+		return linux_refuse(path, why, "is cut off in its header");
+	unsigned version = le32(h->data + LINUX_VERSION) & 0xffff;
+	uint64_t setup = 512u * ((h->data[LINUX_SETUP_SECTS] ? h->data[LINUX_SETUP_SECTS] : 4u) + 1);
+	uint64_t all = setup + 16u * (uint64_t)le32(h->data + LINUX_SYSSIZE);
+
+	if ((le32(h->data + LINUX_BOOT_FLAG) & 0xffff) != 0xaa55)
+		return linux_refuse(path, why, "lacks its boot flag: it is damaged");
+	if (version < GUEST_LINUX_PROTOCOL || version >> 8 != GUEST_LINUX_PROTOCOL >> 8)
+		return why_fail(why, -ENOEXEC,
+			"image %s is a Linux bzImage of boot protocol %u.%02u; 2.06 (Linux 2.6.22) or a "
+			"later 2.x is "
+			"needed",
+			path, version >> 8, version & 255);
+	if (!(h->data[LINUX_LOADFLAGS] & 1))
+		return linux_refuse(path, why, "is loaded low (a zImage): build a bzImage");
+	if (setup < LINUX_HEADER_END || setup > LINUX_SETUP_MAX || all == setup)
+		return linux_refuse(path, why, "has a setup part of an impossible size: it is damaged");
+	if (all > img->size_bytes)
+		return why_fail(why, -ENOEXEC,
+			"image %s is a Linux bzImage that is cut off: it has %llu bytes of %llu", path,
+			(unsigned long long)img->size_bytes, (unsigned long long)all);
+	img->kind = IMAGE_LINUX;
+	img->cmdline_max = le32(h->data + LINUX_CMDLINE_SIZE);
+	if (img->cmdline_max > GUEST_CMDLINE_MAX)
+		img->cmdline_max = GUEST_CMDLINE_MAX;
+	if (version >= 0x020a && !le32(h->data + LINUX_PREF_ADDRESS + 4))
+		img->end_address =
+			(uint64_t)le32(h->data + LINUX_PREF_ADDRESS) + le32(h->data + LINUX_INIT_SIZE);
+	return 0;
+}
+
 /* For the words: what people give by mistake. */
 static const char *looks_like(const struct head *h)
 {
@@ -156,9 +216,6 @@ static const char *looks_like(const struct head *h)
 		size_t len;
 		const char *what;
 	} known[] = {
-		{ 0x202, "HdrS", 4,
-			"a Linux bzImage (not booted yet: use its uncompressed vmlinux, which has a PVH "
-			"note)" },
 		{ 0, "QFI\xfb", 4, "a qcow2 disk (disks are not booted yet)" },
 		{ 0, "\x1f\x8b", 2, "gzip data (unpack it first)" },
 		{ 0, "\x28\xb5\x2f\xfd", 4, "zstd data (unpack it first)" },
@@ -194,8 +251,9 @@ static int refuse(const struct head *h, const char *path, int bits, struct why *
 			"image %s is an ELF without a PVH note or Multiboot header: it is a program, or its "
 			"link script drops the note",
 			path);
-	return why_fail(why, -ENOEXEC, "image %s is %s; what boots is an ELF with a PVH note, or Multiboot",
-		path, looks_like(h));
+	return why_fail(why, -ENOEXEC,
+		"image %s is %s; what boots is an ELF with a PVH note, a Linux bzImage, or Multiboot", path,
+		looks_like(h));
 }
 
 int image_recognise(int fd, const char *path, struct image *out, struct why *why)
@@ -219,11 +277,14 @@ int image_recognise(int fd, const char *path, struct image *out, struct why *why
 		.elf_bits = bits,
 		.multiboot_offset = find_multiboot(&h),
 		.size_bytes = (uint64_t)st.st_size,
+		.cmdline_max = GUEST_CMDLINE_MAX,
 	};
 	if (ours && elf_look(fd, &h, bits, out)) {
 		out->kind = IMAGE_PVH;
 		return 0;
 	}
+	if (!bits && has_linux_magic(&h))
+		return linux_look(&h, path, out, why);
 	if (out->multiboot_offset >= 0 && (ours || !bits)) {
 		out->kind = IMAGE_MULTIBOOT;
 		return 0;

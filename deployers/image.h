@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum image_kind { IMAGE_PVH, IMAGE_MULTIBOOT };
+enum image_kind { IMAGE_PVH, IMAGE_LINUX, IMAGE_MULTIBOOT };
 
 struct image {
 	enum image_kind kind;
@@ -21,7 +21,8 @@ struct image {
 	int64_t multiboot_offset; /* of the Multiboot header's magic, also in an image of another kind; -1:
 				     none */
 	uint64_t size_bytes;
-	uint64_t end_address; /* of what an ELF occupies in memory, zeroed parts too; 0: not known */
+	uint64_t end_address; /* of what it occupies in memory, zeroed parts too; 0: not known */
+	uint32_t cmdline_max; /* bytes of command line that it takes */
 };
 
 /* (path) is for the words only. */

@@ -10,7 +10,7 @@ chmod 755 "$T"
 M=$T/dive
 mkdir "$M"
 step=0
-steps=8
+steps=9
 began=$SECONDS
 
 clean_up() {
@@ -98,6 +98,15 @@ show "mkdir run/s run/u; echo 'kernel = sort' > run/s/config; echo 'kernel = upp
 show "echo fullVM > run/s/deploy; echo fullVM > run/u/deploy; cat run/?/state"
 show "cat run/s/stdout > run/u/stdin & printf 'sea\nreef\n' > run/s/stdin; cat run/u/stdout | tee $T/composed; wait"
 must_say '^REEF$' "$T/composed"
+
+if [ -d kernels/reef ]; then # it is made where musl is
+	say "A larger kernel" \
+		"reef runs C programs on all CPUs of its machine, with threads and a C library. Its own test, and a program:"
+	show "kernels/reef/1.0/run -c 2 test 1 2>&1 | tail -n 4"
+	show "kernels/matmul/1.0/run -c 2 200"
+else
+	steps=8
+fi
 
 say "Look inside" "Status and timeline say what is in force, and where the time went."
 show "cat run/s/timeline"

@@ -349,7 +349,7 @@ static void run_ctl(struct instance *in, const char *words, fuse_req_t req, size
 	} else {
 		err = why_fail(&why, -EINVAL,
 			"ctl: there is no word '%s'; the words are build, stop, kill, reset, pause, resume, "
-			"clean",
+			"resize COLUMNS ROWS, clean",
 			words);
 	}
 	if (err)

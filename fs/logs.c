@@ -46,9 +46,16 @@ static bool live(const struct instance *in, enum run_file file)
 	return file == RUN_BUILD_LOG ? in->work.active : instance_busy(in);
 }
 
+/* A log that is still empty but may grow has a byte to come: tail -f takes an empty file for a pipe, which it reads to
+ * the end before it prints anything, and that end is the machine's. */
 uint64_t stream_size(struct instance *in, enum run_file file)
 {
-	return file == RUN_CONSOLE || file == RUN_BUILD_LOG || file == RUN_EVENTS ? log_end(in, file) : 0;
+	uint64_t end;
+
+	if (file != RUN_CONSOLE && file != RUN_BUILD_LOG && file != RUN_EVENTS)
+		return 0;
+	end = log_end(in, file);
+	return !end && live(in, file) ? 1 : end;
 }
 
 void log_attach(struct instance *in, struct handle *h)

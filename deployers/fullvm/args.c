@@ -5,10 +5,13 @@
  */
 #include "deployers/fullvm/vm.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+#define LINUX_ARGS_MAX 31 /* INIT_ENV_ARG_LIMIT without init's own name */
 
 static void add(struct arguments *a, char *text)
 {
@@ -97,12 +100,29 @@ static void add_devices(const struct vm *vm, const struct vm_fds *fds, struct ar
 	add_port(a, 3, "control", fds->control, GUEST_PORT_CONTROL);
 }
 
+/* A Linux would cut off a longer line in silence, and panic at more words behind the "--". */
+static int check_line(const struct vm *vm, size_t len, struct why *why)
+{
+	if (len > vm->image.cmdline_max)
+		return why_fail(why, -E2BIG,
+			"cmdline and arguments make %zu bytes; this kernel takes %u: use fewer arguments, or "
+			"stdin",
+			len, vm->image.cmdline_max);
+	if (vm->image.kind == IMAGE_LINUX && vm->plan.args.count > LINUX_ARGS_MAX)
+		return why_fail(why, -E2BIG,
+			"%zu arguments; Linux takes %d on its command line: use fewer, or stdin",
+			vm->plan.args.count, LINUX_ARGS_MAX);
+	return 0;
+}
+
 int vm_arguments(const struct vm *vm, const struct vm_fds *fds, struct arguments *out, struct why *why)
 {
 	autobuf struct buf line = { 0 };
 	int err = plan_command_line(&vm->plan, &line, why);
 
 	*out = (struct arguments){ 0 };
+	if (!err)
+		err = check_line(vm, line.len, why);
 	if (err < 0)
 		return err;
 	add_text(out, vm->plan.qemu);

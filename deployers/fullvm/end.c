@@ -8,9 +8,50 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 
 #define SAID_MAX 700 /* of QEMU's words, in the error */
+
+#define TAKEN_QUIET   2	 /* rounds without a byte that show that QEMU has none left */
+#define TAKEN_MS      1	 /* between rounds */
+#define TAKEN_FULL_MS 20 /* while nobody takes what is here already */
+
+/* A round is a command to QEMU: before it answers, its main loop has moved what the guest queued for stdout, as
+ * far as the socket had room. */
+static void taken_ask(void *arg)
+{
+	struct vm *vm = arg;
+
+	vm->taken_timer = NULL;
+	qmp_send(vm->qmp, QMP_TAKEN, "query-status", NULL);
+}
+
+void vm_end_when_taken(struct vm *vm)
+{
+	vm->taken_end = stream_out_end(&vm->mon.out);
+	vm->taken_quiet = 0;
+	taken_ask(vm);
+}
+
+void vm_taken(struct vm *vm)
+{
+	struct stream_out *out = &vm->mon.out;
+	bool full = stream_out_full(out);
+	int unread = 0;
+
+	if (!vm->pid || vm->taken_timer)
+		return;
+	if (out->fd >= 0 && !out->eof && ioctl(out->fd, FIONREAD, &unread) < 0)
+		unread = 0;
+	bool quiet = !full && !unread && stream_out_end(out) == vm->taken_end;
+	vm->taken_quiet = quiet ? vm->taken_quiet + 1 : 0;
+	vm->taken_end = stream_out_end(out);
+	if (vm->taken_quiet >= TAKEN_QUIET)
+		vm_kill(vm, "guest", (unsigned)vm->exit_status, "");
+	else
+		vm->taken_timer = loop_after(vm->mon.loop, full ? TAKEN_FULL_MS : TAKEN_MS, taken_ask, vm);
+}
 
 /* QEMU's last words, without the blanks around them and without the registers that KVM's errors end with. */
 static const char *last_words(struct vm *vm)
@@ -101,7 +142,8 @@ void vm_gone(void *arg, pid_t pid, int status)
 	timer_cancel(vm->stop_timer);
 	timer_cancel(vm->launch_timer);
 	timer_cancel(vm->timeout_timer);
-	vm->stop_timer = vm->launch_timer = vm->timeout_timer = NULL;
+	timer_cancel(vm->taken_timer);
+	vm->stop_timer = vm->launch_timer = vm->timeout_timer = vm->taken_timer = NULL;
 	vm_drain(vm);
 	judge(vm, status, &e);
 	if (vm->said.len && !e.failed)

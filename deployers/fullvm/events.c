@@ -26,11 +26,17 @@ static void guest_exit(struct vm *vm, uint64_t value)
 {
 	if (vm->exit_status >= 0)
 		return;
+	bool queued = value & GUEST_EXIT_QUEUED;
+	value &= ~(uint64_t)GUEST_EXIT_QUEUED;
 	if (value > 255)
 		monitor_event(&vm->mon,
 			"control: the kernel told the exit status %llu, which is taken modulo 256",
 			(unsigned long long)value);
 	vm->exit_status = (int)(value & 255);
+	if (queued && vm->plan.streams == STREAMS_PORTS) {
+		vm_end_when_taken(vm);
+		return;
+	}
 	/* All its output is in our sockets by now (guest.h section 4): nothing is gained by a slow farewell.
 	 */
 	vm_kill(vm, "guest", (unsigned)vm->exit_status, "");
@@ -271,6 +277,8 @@ void vm_on_reply(void *arg, uint64_t id, const char *line, const char *error)
 	}
 	if (error)
 		log_warn("QEMU: %s", error);
+	if (id == QMP_TAKEN)
+		vm_taken(vm);
 	if (id == QMP_STOPPED && !error)
 		now_stopped(vm, line);
 	if (id == QMP_STATUS && json_find(line, "return.running", running, sizeof(running)) &&

@@ -48,6 +48,7 @@ static int prepare_initrd(struct vm *vm, bool drops, struct why *why)
 
 static int resolve_machine(struct vm *vm, struct why *why)
 {
+	/* Linux wants ACPI to see all CPUs, and on a microvm with ACPI it hangs now and then (PITFALLS 17). */
 	vm->machine = vm->plan.machine;
 	if (vm->machine == MACHINE_AUTO)
 		vm->machine = vm->image.kind == IMAGE_PVH ? MACHINE_MICROVM : MACHINE_PC;
@@ -278,6 +279,7 @@ void vm_free(struct vm *vm)
 	timer_cancel(vm->stop_timer);
 	timer_cancel(vm->launch_timer);
 	timer_cancel(vm->timeout_timer);
+	timer_cancel(vm->taken_timer);
 	watch_remove(vm->child);
 	qmp_free(vm->qmp);
 	port_close(&vm->serial);

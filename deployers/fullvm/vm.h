@@ -25,7 +25,7 @@
 #define VM_PORT_ID "port-"
 
 /* Ids of our own QMP commands; a daemon's command has its number + QMP_DAEMON. */
-enum { QMP_STATUS = 1, QMP_QUIET = 2, QMP_STOPPED = 3, QMP_DAEMON = 16 };
+enum { QMP_STATUS = 1, QMP_QUIET = 2, QMP_STOPPED = 3, QMP_TAKEN = 4, QMP_DAEMON = 16 };
 
 /* One end of a socket pair whose other end QEMU has. */
 struct port {
@@ -59,6 +59,9 @@ struct vm {
 	char reason[256];  /* why it was us, in words */
 	char shutdown[32]; /* QMP's reason */
 	struct timer *stop_timer, *launch_timer, *timeout_timer;
+	struct timer *taken_timer; /* the guest has ended; stdout may be on its way (end.c) */
+	uint64_t taken_end;	   /* of stdout, when last looked at */
+	unsigned taken_quiet;	   /* how often in a row nothing had come */
 };
 
 /* start.c: recognises the image, starts QEMU. */
@@ -99,6 +102,9 @@ void vm_kill(struct vm *vm, const char *how, unsigned status, const char *reason
 void vm_reset(struct vm *vm, uint64_t id);
 
 /* end.c */
+/* The guest told its status, but some of stdout may still be queued in the machine: kills it when all is here. */
+void vm_end_when_taken(struct vm *vm);
+void vm_taken(struct vm *vm); /* QMP_TAKEN was answered */
 void vm_gone(void *arg, pid_t pid, int status);
 
 /* probe.c: --probe. The status for exit(3). */

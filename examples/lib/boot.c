@@ -53,6 +53,7 @@ static void read_pvh(const struct pvh_start_info *info)
 	const struct pvh_memory *map = (const void *)info->memory_map;
 
 	add_cmdline(info->cmdline);
+	boot.rsdp = info->rsdp;
 	for (uint32_t i = 0; info->version >= 1 && i < info->memory_map_entries; i++)
 		add_memory(map[i].type, map[i].address, map[i].len);
 }

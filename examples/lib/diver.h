@@ -6,10 +6,11 @@
  * nothing interrupts the application. Boot calls main(); what main() returns is the exit status.
  *
  * Streams  clean bytes, as a filter has them under Unix. Without stream ports (a bare QEMU) standard output
- * goes to the console and standard input is at its end Console  messages for people: the serial line. Quiet
- * unless something is wrong Memory   all that the machine has, mapped one to one, so pointers are physical
- * addresses; never swapped Faults   an exception prints what and where on the console and ends the kernel
- * with status 134
+ *          goes to the console and standard input is at its end
+ * Console  messages for people: the serial line. Quiet unless something is wrong, or the application talks
+ *          to somebody at a terminal there
+ * Memory   all that the machine has, mapped one to one, so pointers are physical addresses; never swapped
+ * Faults   an exception prints what and where on the console and ends the kernel with status 134
  */
 #ifndef DIVER_H
 #define DIVER_H
@@ -28,6 +29,12 @@ size_t read_stdin(void *buf, size_t len);
 /* Standard output: returns when all of it is queued; waits while the reader is behind. Each call is sent at
  * once, so gather small pieces: 64 KiB a call is quick. */
 void write_stdout(const void *buf, size_t len);
+
+/* The console as a terminal: waits until a key comes, and returns how many bytes came (at most len); 0 when the size of
+ * the terminal has changed. Nothing is echoed. */
+size_t read_console(void *buf, size_t len);
+/* The size that the terminal was last said to have; false if nobody has told. */
+bool console_size(unsigned *columns, unsigned *rows);
 
 /* Formatted output: printf to standard output, printk to the console.
  * %d %i %u %x %p %c %s %%, with l, ll, z, a width, '-' and '0'. */

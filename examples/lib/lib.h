@@ -20,6 +20,7 @@ struct boot {
 	char cmdline[GUEST_CMDLINE_MAX + 4096]; /* Multiboot loaders put the image's path before it */
 	struct range memory[BOOT_RANGES];	/* usable RAM, as the firmware tells it */
 	unsigned ranges;
+	uint64_t rsdp; /* where the ACPI tables begin; 0: not told */
 };
 extern struct boot boot;
 void boot_read(uint32_t magic, const void *info);
@@ -38,6 +39,8 @@ extern char image_start[], image_text_end[], image_end[], stack_guard[]; /* link
 #define VECTOR_SPURIOUS 255
 void trap_init(void);
 void interrupts_init(void);
+#define SERIAL_PIN 4
+void interrupt_pin(unsigned pin); /* this one, too, may wake us */
 
 /* Sleeps until a device has something to say; may return early. Look for work first, then call this: what
  * happened between the look and the sleep ends the sleep at once, because interrupts become possible only
@@ -47,13 +50,19 @@ static inline void cpu_halt(void)
 	__asm__ volatile("sti; hlt; cli" ::: "memory");
 }
 
+/* What streams.c waits with, after a look that found nothing. Here it is cpu_halt (trap.c); a kernel with threads
+ * has its own, which lets others run. */
+void device_wait(void);
+
 /* serial.c, print.c */
 void serial_init(void);
 void serial_write(const void *buf, size_t len);
+size_t serial_read(void *buf, size_t len); /* what has arrived; does not wait */
 void vprintk(const char *fmt, va_list args);
 
 /* streams.c */
 void streams_init(void);
+void streams_poll(void);	       /* looks for messages of the host; a request to stop ends the kernel */
 void streams_exit(int status); /* returns if there is no control port */
 
 /* I/O ports */

@@ -52,6 +52,11 @@ static struct {
 static char (*out_buf)[TX_LEN];
 static unsigned out_idle = TX_SLOTS, out_free[TX_SLOTS];
 
+static struct {
+	unsigned columns, rows; /* 0: not told */
+	bool changed;
+} terminal;
+
 static struct guest_message *messages; /* of the control port: one to send, the others to receive */
 
 /* Sends one buffer and waits until the device has it back. For small and rare things. */
@@ -65,7 +70,7 @@ static void send(struct virtio_queue *q, void *buf, size_t len)
 		virtio_ack(&device);
 		if (virtio_get(q, &unused) >= 0)
 			return;
-		cpu_halt();
+		device_wait();
 	}
 }
 
@@ -124,7 +129,20 @@ static void control_poll(void)
 		virtio_kick(&control_rx);
 }
 
-/* Messages of the host. Being asked to stop ends this kernel as SIGTERM does a program. */
+/* Being asked to stop ends this kernel as SIGTERM does a program. */
+static void message_heard(const struct guest_message *m)
+{
+	if (m->magic != GUEST_MESSAGE_MAGIC || m->rev != GUEST_REV)
+		return;
+	if (m->type == GUEST_STOP)
+		exit(128 + 15);
+	if (m->type == GUEST_RESIZE) {
+		terminal.columns = (unsigned)(m->value >> 16 & 0xffff);
+		terminal.rows = (unsigned)(m->value & 0xffff);
+		terminal.changed = true;
+	}
+}
+
 static void messages_poll(void)
 {
 	uint32_t len;
@@ -135,9 +153,8 @@ static void messages_poll(void)
 
 		virtio_put(&control.rx, (unsigned)slot, &messages[slot + 1], sizeof(m), true);
 		virtio_kick(&control.rx);
-		if (len == sizeof(m) && m.magic == GUEST_MESSAGE_MAGIC && m.rev == GUEST_REV &&
-			m.type == GUEST_STOP)
-			exit(128 + 15);
+		if (len == sizeof(m))
+			message_heard(&m);
 	}
 }
 
@@ -226,6 +243,16 @@ void streams_init(void)
 	}
 }
 
+/* Without the device there is only the serial line to look at. */
+void streams_poll(void)
+{
+	if (!device.transport || !messages)
+		return;
+	virtio_ack(&device);
+	control_poll();
+	messages_poll();
+}
+
 static void give_back(int slot)
 {
 	virtio_put(&in.rx, (unsigned)slot, in_buf[slot], RX_LEN, true);
@@ -280,7 +307,29 @@ size_t read_stdin(void *buf, size_t len)
 		if (n || ended)
 			return n;
 		if (!first)
-			cpu_halt();
+			device_wait();
+	}
+}
+
+bool console_size(unsigned *columns, unsigned *rows)
+{
+	*columns = terminal.columns;
+	*rows = terminal.rows;
+	return terminal.columns && terminal.rows;
+}
+
+size_t read_console(void *buf, size_t len)
+{
+	for (;;) {
+		size_t n;
+
+		streams_poll();
+		n = serial_read(buf, len);
+		if (n || terminal.changed || !len) {
+			terminal.changed = terminal.changed && n;
+			return n;
+		}
+		device_wait();
 	}
 }
 
@@ -305,7 +354,7 @@ static void out_wait(unsigned want)
 		control_poll();
 		messages_poll();
 		if (!first)
-			cpu_halt();
+			device_wait();
 	}
 }
 

@@ -65,6 +65,11 @@ static void set_gate(unsigned vector, const char *handler, uint8_t stack)
 		(uint32_t)(a >> 32), 0 };
 }
 
+void device_wait(void)
+{
+	cpu_halt();
+}
+
 void trap_init(void)
 {
 	static uint8_t stack[16384] __attribute__((aligned(16)));
@@ -112,6 +117,13 @@ static void ioapic_init(uint32_t base, uint32_t first, uint32_t apic_id)
 static volatile uint32_t *apic(uint32_t reg)
 {
 	return (volatile uint32_t *)(uint64_t)(APIC + reg);
+}
+
+/* Those below FIRST_DEVICE are shut until somebody serves them. */
+void interrupt_pin(unsigned pin)
+{
+	ioapic_write(IOAPIC, IOAPIC_TABLE + 2 * pin + 1, *apic(APIC_ID));
+	ioapic_write(IOAPIC, IOAPIC_TABLE + 2 * pin, VECTOR_WAKE);
 }
 
 void interrupts_init(void)

@@ -5,6 +5,7 @@
  *     run.c     from the first argument to the exit status
  *     script.c  which mount and which kernel a path names
  *     copy.c    the three streams
+ *     terminal.c  a terminal in their place
  *
  * Errors   0 or -errno, with words in (why)
  */
@@ -28,5 +29,18 @@ struct copy *copy_start(int from, int to, const char *what);
 void copy_start_stdin(int to);
 /* Waits for the end: 0, or -errno of the side that failed (said on stderr already). */
 int copy_join(struct copy *c);
+
+/* Lends the terminal on our stdin to the kernel of the instance (dir): raw; keys are typed on its console, and its ctl is
+ * told the window's size, now and whenever it changes. (key), typed, ends this program with (status). Once a process;
+ * (dir) stays ours. 0 or -errno. */
+int terminal_attach(int dir, int key, int status, struct why *why);
+/* Gives it back as it was, for good; nothing if it was not attached. Before each _exit. */
+void terminal_leave(void);
+
+/* A key as users write it: a character, ^X for control-X, `none`. -EINVAL if it is none of these. */
+#define TERMINAL_NO_KEY (-1)
+int terminal_key(const char *text);
+#define TERMINAL_KEY_NAME 4
+void terminal_key_name(int key, char out[TERMINAL_KEY_NAME]);
 
 #endif

@@ -92,6 +92,7 @@ static void start(pthread_t *t, void *(*fn)(void *), void *arg)
 
 	if (err) {
 		log_error("cannot start a thread: %s", err_text(err));
+		terminal_leave();
 		_exit(125);
 	}
 }

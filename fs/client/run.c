@@ -20,13 +20,18 @@
 
 /* As env(1) and timeout(1). The kernel's own status may be the same number; then nothing is on stderr. */
 enum { EXIT_FAILED = 125, EXIT_CANNOT = 126, EXIT_NOT_FOUND = 127 };
+#define EXIT_LEFT  130	/* an attached terminal was left: as ^C ends a filter */
+#define ESCAPE_KEY 0x1d /* ^] */
 
 #define FILE_MAX 65536
 
 struct options {
 	const char *mode; /* NULL: the kernel's first */
 	struct buf config;
-	char **args; /* of the kernel */
+	char **args;	    /* of the kernel */
+	int terminal;	    /* -t 1, -T -1, neither 0 */
+	int escape;	    /* terminal_key */
+	const char *attach; /* --attach: the directory of an instance that exists */
 };
 
 struct run {
@@ -35,6 +40,8 @@ struct run {
 	int dir;  /* run/<instance>/ */
 	char *name;
 	bool stdout_console; /* the console is all the kernel has: no second copy of it */
+	char terminal[16];   /* kernel.conf's: console, stdin, or nothing */
+	bool attach;	     /* our terminal becomes the kernel's */
 	char mode[32];
 	int in, out, console;
 };
@@ -49,12 +56,25 @@ static const char help[] =
 	"  -m MEMORY       memory of the machine, as 64M\n"
 	"  -c CPUS         processors of the machine\n"
 	"  -o KEY=VALUE    any line of an instance's config\n"
+	"  -t              attach the terminal on stdin to the kernel's console\n"
+	"  -T              do not; lines that are typed are the kernel's stdin\n"
+	"  -e KEY          the key that leaves an attached terminal: a character, ^X, or none (default ^])\n"
 	"  -h, --help      this text\n"
 	"      --version   the version\n"
 	"\n"
+	"Without -t and -T the terminal is attached if stdin and stdout are a terminal and the kernel has "
+	"its shell\n"
+	"on the console (kernel.conf: terminal = console, or stdout = console). Each key then goes to the "
+	"kernel at\n"
+	"once, ^C too; leaving ends the kernel.\n"
+	"\n"
+	"diverfs-run [-t | -T] [-e KEY] --attach MOUNT/run/INSTANCE\n"
+	"attaches the terminal to an instance that runs; leaving lets it run.\n"
+	"\n"
 	"Exit status: the kernel's; 125 if diverfs-run itself failed, 126 if the kernel cannot be launched "
 	"here,\n"
-	"127 if there is no such kernel; 128 + N for a signal N. Ending this program ends the kernel.\n";
+	"127 if there is no such kernel; 128 + N for a signal N, 130 if an attached terminal was left.\n"
+	"Ending this program ends the kernel.\n";
 
 static int usage_error(const char *fmt, const char *arg)
 {
@@ -107,18 +127,25 @@ static void put_args(struct buf *out, char **args)
 	conf_put(out, "args", words.data);
 }
 
+static int take_escape(struct options *o, const char *key)
+{
+	o->escape = terminal_key(key);
+	return o->escape == -EINVAL ? usage_error("-e %s: a character, ^X or none is wanted", key) : 0;
+}
+
 /* -1: go on; else the exit status. */
 static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
+		{ "attach", required_argument, NULL, 'a' },
 		{ 0 },
 	};
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:d:m:c:o:h", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+:d:m:c:o:e:tTh", longs, NULL)) != -1) {
 		char letter[] = { '-', optopt, '\0' };
 		char *word = optopt ? letter : argv[optind - 1];
 		int err = 0;
@@ -135,6 +162,12 @@ static int parse_options(int argc, char **argv, struct options *o)
 			conf_put(&o->config, "cpus", optarg);
 		else if (c == 'o')
 			err = take_setting(o, optarg);
+		else if (c == 'e')
+			err = take_escape(o, optarg);
+		else if (c == 't' || c == 'T')
+			o->terminal = c == 't' ? 1 : -1;
+		else if (c == 'a')
+			o->attach = optarg;
 		else if (c == ':')
 			err = usage_error("option %s: its value is missing", word);
 		else
@@ -143,6 +176,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 			return err;
 	}
 	o->args = argv + optind;
+	if (o->terminal > 0 && !isatty(0))
+		return usage_error("%s: stdin is not a terminal", "-t");
 	return -1;
 }
 
@@ -199,6 +234,8 @@ static int conf_line(void *arg, unsigned line, const char *key, const char *valu
 		snprintf(r->mode, sizeof(r->mode), "%.*s", (int)strcspn(value, " \t"), value);
 	else if (strcmp(key, "stdout") == 0)
 		r->stdout_console = strcmp(value, "console") == 0;
+	else if (strcmp(key, "terminal") == 0)
+		snprintf(r->terminal, sizeof(r->terminal), "%s", value);
 	return 0;
 }
 
@@ -282,6 +319,10 @@ static int wait_status(struct run *r)
 	char *end;
 	long status;
 
+	if (err == -ENODATA) {
+		log_error("nothing was launched: it has no exit status");
+		return EXIT_FAILED;
+	}
 	if (err < 0)
 		return tell(r, "wait", err);
 	status = strtol(text.data ? text.data : "", &end, 10);
@@ -292,33 +333,78 @@ static int wait_status(struct run *r)
 	return status;
 }
 
+/* --- a terminal --- */
+
+/* A filter keeps its lines, its ^D and its ^C; a shell wants keys. If the output goes elsewhere, nobody would see what
+ * a shell says. */
+static bool wants_terminal(const struct run *r, const struct options *o)
+{
+	if (o->terminal)
+		return o->terminal > 0;
+	if (!isatty(0) || !isatty(1))
+		return false;
+	return *r->terminal ? strcmp(r->terminal, "console") == 0 : r->stdout_console;
+}
+
+/* (what) leaving does. 0 or the exit status. */
+static int attach_terminal(struct run *r, const struct options *o, int left_status, const char *what)
+{
+	char key[TERMINAL_KEY_NAME];
+	struct why why = { 0 };
+
+	terminal_key_name(o->escape, key);
+	if (o->escape >= 0)
+		log_info("the terminal is the kernel's now; %s %s", key, what);
+	if (terminal_attach(r->dir, o->escape, left_status, &why) == 0)
+		return 0;
+	log_error("%s", why.text);
+	return EXIT_FAILED;
+}
+
+/* --- from the launch to the end --- */
+
+/* The two outputs are copied until they end. */
 static int follow(struct run *r)
 {
-	struct copy *out, *console = NULL;
-	int status, err;
+	struct copy *out = copy_start(r->out, 1, "stdout"), *console = NULL;
+	int err;
 
-	copy_start_stdin(r->in);
-	out = copy_start(r->out, 1, "stdout");
 	if (!r->stdout_console)
-		console = copy_start(r->console, 2, "console");
+		console = copy_start(r->console, r->attach && isatty(1) ? 1 : 2, "console");
 	err = copy_join(out);
 	if (err) /* nobody has the output: ending us ends the kernel */
 		return EXIT_FAILED;
 	if (console)
 		copy_join(console);
-	status = wait_status(r);
-	return status;
+	terminal_leave();
+	return wait_status(r);
+}
+
+static int run_launched(struct run *r, const struct options *o)
+{
+	int status;
+
+	if (!r->attach) {
+		copy_start_stdin(r->in);
+		return follow(r);
+	}
+	if (!r->stdout_console) /* where stdin is the console, its end would be typed */
+		close(r->in);
+	status = attach_terminal(r, o, EXIT_LEFT, "ends it");
+	return status ? status : follow(r);
 }
 
 static int run(int argc, char **argv)
 {
 	struct run r = { .script = { -1, -1, NULL }, .hold = -1, .dir = -1 };
-	struct options o = { 0 };
+	struct options o = { .escape = ESCAPE_KEY };
 	struct why why = { 0 };
 	int status = parse_options(argc - 1, argv + 1, &o), err;
 
 	if (status >= 0)
 		return status;
+	if (o.attach)
+		return usage_error("%s: is an option of diverfs-run, for instances that exist", "--attach");
 	err = script_find(argv[1], &r.script, &why);
 	if (!err)
 		err = read_kernel_conf(&r, o.mode, &why);
@@ -328,10 +414,48 @@ static int run(int argc, char **argv)
 		log_error("%s", why.text);
 		return err == -ENOENT ? EXIT_NOT_FOUND : err == -EACCES ? EXIT_CANNOT : EXIT_FAILED;
 	}
+	r.attach = wants_terminal(&r, &o);
 	status = configure(&r, &o);
 	if (!status)
 		status = launch(&r);
-	return status ? status : follow(&r);
+	return status ? status : run_launched(&r, &o);
+}
+
+/* --attach: an instance that others have launched. What its console has said so far comes first. */
+static int attach(const struct options *o)
+{
+	struct run r = { .hold = -1, .dir = -1 };
+	int status;
+
+	r.dir = open(o->attach, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (r.dir < 0 || faccessat(r.dir, "console", F_OK, 0) < 0 || faccessat(r.dir, "ctl", F_OK, 0) < 0) {
+		log_error("%s: is not the directory of an instance (MOUNT/run/NAME)", o->attach);
+		return EXIT_NOT_FOUND;
+	}
+	status = open_stream(&r, "console", O_RDONLY, &r.console);
+	if (!status && (o->terminal > 0 || (!o->terminal && isatty(0) && isatty(1))))
+		status = attach_terminal(&r, o, 0, "leaves it running");
+	if (status)
+		return status;
+	if (copy_join(copy_start(r.console, 1, "console")))
+		return EXIT_FAILED;
+	terminal_leave();
+	return wait_status(&r);
+}
+
+static int run_by_hand(int argc, char **argv)
+{
+	struct options o = { .escape = ESCAPE_KEY };
+	int status = parse_options(argc, argv, &o);
+
+	if (status >= 0)
+		return status;
+	if (!o.attach)
+		return usage_error("%s: is not the path of a kernel's `run`", argv[1]);
+	if (*o.args || o.config.len || o.mode)
+		return usage_error(
+			"%s: the kernel runs already, and takes no arguments and no config", "--attach");
+	return attach(&o);
 }
 
 /* A standard descriptor that is closed would be taken by the first file we open. */
@@ -356,13 +480,9 @@ int main(int argc, char **argv)
 		log_error("is started through a kernel's `run`; try --help");
 		return EXIT_FAILED;
 	}
-	if (argv[1][0] == '-') { /* called by hand, without a script */
-		struct options o = { 0 };
-
-		status = parse_options(argc, argv, &o);
-		return status >= 0 ? status : usage_error("%s: is not the path of a kernel's `run`", argv[1]);
-	}
-	status = run(argc, argv);
+	/* called by hand, without a script? */
+	status = argv[1][0] == '-' ? run_by_hand(argc, argv) : run(argc, argv);
+	terminal_leave();
 	fflush(stdout);
 	_exit(status); /* at once, also if a thread still waits for stdin */
 }

@@ -9,6 +9,9 @@ cd "$M/run/u" || exit 1
 ok "launch" put fullVM deploy
 exec 7>stdin # whoever inherits it is a writer too, so the readers below close it
 # stdout, which nobody opens, goes to the console
+tail -f console >"$T/early" 2>/dev/null 7>&- & # of an empty console: the case that tail(1) would take for a pipe
+early=$!
+within "$SLOW" bash -c "readlink /proc/$early/fd/* | grep -q 'u/console'"
 cat console >"$T/cat" 7>&- &
 cat=$!
 tail -f console >"$T/tail" 2>/dev/null 7>&- &
@@ -20,6 +23,7 @@ wait_for "cat sees what comes" grep -q ONE "$T/cat"
 echo two >&7
 wait_for "and what comes next" grep -q TWO "$T/cat"
 wait_for "tail -f sees it" grep -q TWO "$T/tail"
+wait_for "so does one that came when there was nothing" grep -q TWO "$T/early"
 cat console >"$T/late" 7>&- &
 late=$!
 wait_for "a later reader sees it from the start" grep -q ONE "$T/late"

@@ -10,7 +10,7 @@
 #define GOOD                                                                                                 \
 	"name = org/sort\nversion = 1.0\narch = x86_64\nmodes = fullVM splitVM\nimage = images/a.elf\n"      \
 	"cmdline = console=ttyS0  quiet\nmemory = 16M\nmemory_min = 4M\ncpus = 2\ncpus_max = 4\nstdout = "   \
-	"console\n"                                                                                          \
+	"console\nterminal = stdin\n"                                                                        \
 	"template = app\nbuild = make OUT=\"$OUT\" APP=\"$APP\"\ntools = make gcc\n"                         \
 	"fullVM.memory = 1.5G\nsplitVM.image = images/b.elf\nsplitVM.cmdline =\n"
 
@@ -84,9 +84,15 @@ static void refused(const char *extra, const char *words)
 
 static void refuses_what_is_wrong(void **state)
 {
+	struct kernel_conf k;
+	struct why why;
+
 	(void)state;
+	assert_int_equal(parse(&k, "terminal = teletype\n", true, &why), -EINVAL);
+	assert_non_null(strstr(why.text, "terminal"));
+	kernel_conf_free(&k);
 	refused("colour = red\n", "cmdline"); /* lists the keys */
-	refused("colour = red\n", "line 18");
+	refused("colour = red\n", "line 19");
 	refused("name = again\n", "twice");
 	refused("splitHW.memory = 12X\n", "memory");
 	refused("splitHW.memory = 2T\n", "memory");
@@ -104,7 +110,7 @@ static void refuses_what_is_wrong(void **state)
 	refused("console = teletype\n", "console");
 	refused("otherVM.memory = 1M\n", "unknown key");
 	refused("fullVM.name = x\n", "unknown key");
-	refused(".memory = 1M\n", "line 18");
+	refused(".memory = 1M\n", "line 19");
 }
 
 static void one_line(const char *text, bool ok)
@@ -166,6 +172,7 @@ static void json_and_back(void **state)
 	json_t *again = kernel_raw_to_json(&back);
 	strict_dump(again, &second);
 	assert_string_equal(first.data, second.data);
+	assert_string_equal(back.top[TOP_TERMINAL], "stdin");
 	kernel_conf_free(&k);
 	kernel_raw_free(&raw);
 	kernel_raw_free(&back);

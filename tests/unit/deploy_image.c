@@ -108,6 +108,82 @@ static void refuses(const void *data, size_t len, const char *word)
 		fail_msg("\"%s\" lacks \"%s\"", why.text, word);
 }
 
+static void put32(unsigned char *p, uint32_t v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+#define BZ_SIZE 4096
+
+/* A bzImage of four setup sectors and 1.5 KiB of kernel. */
+static void good_linux(unsigned char bz[BZ_SIZE])
+{
+	memset(bz, 0, BZ_SIZE);
+	bz[0x1f1] = 4;
+	put32(bz + 0x1f4, (BZ_SIZE - 5 * 512) / 16);
+	memcpy(bz + 0x1fe, "\x55\xaa", 2);
+	memcpy(bz + 0x202, "HdrS", 4);
+	memcpy(bz + 0x206, "\x0f\x02", 2);
+	bz[0x211] = 1;
+	put32(bz + 0x238, 2047);
+	put32(bz + 0x258, 16 << 20);
+	put32(bz + 0x260, 50 << 20);
+}
+
+static void knows_linux(void **state)
+{
+	unsigned char bz[BZ_SIZE];
+	struct image img;
+
+	(void)state;
+	good_linux(bz);
+	assert_int_equal(look(bz, sizeof(bz), &img, NULL), 0);
+	assert_int_equal(img.kind, IMAGE_LINUX);
+	assert_int_equal(img.cmdline_max, 2047);
+	assert_int_equal(img.end_address, 66 << 20);
+	put32(bz + 0x238, UINT32_MAX);
+	memcpy(bz + 0x206, "\x06\x02", 2);
+	assert_int_equal(look(bz, sizeof(bz), &img, NULL), 0);
+	assert_int_equal(img.cmdline_max, GUEST_CMDLINE_MAX);
+	assert_int_equal(img.end_address, 0); /* not said before 2.10 */
+}
+
+static void doubts_linux(void **state)
+{
+	static const struct {
+		unsigned at, len;
+		const char *bytes, *word;
+	} lies[] = {
+		{ 0x1fe, 2, "\0\0", "boot flag" },
+		{ 0x206, 2, "\x05\x02", "2.05" },
+		{ 0x206, 2, "\x00\x03", "3.00" },
+		{ 0x211, 1, "\0", "zImage" },
+		{ 0x1f1, 1, "\x40", "impossible" },
+		{ 0x1f1, 1, "\xff", "impossible" },
+		{ 0x1f1, 1, "\x10", "cut off" },
+		{ 0x1f4, 4, "\0\0\0\0", "impossible" },
+		{ 0x1f4, 4, "\xff\xff\xff\xff", "cut off" },
+	};
+	unsigned char bz[BZ_SIZE];
+	struct image img;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		good_linux(bz);
+		memcpy(bz + lies[i].at, lies[i].bytes, lies[i].len);
+		refuses(bz, sizeof(bz), lies[i].word);
+	}
+	good_linux(bz);
+	for (size_t len = 0; len < sizeof(bz); len++)
+		assert_int_equal(look(bz, len, &img, NULL), -ENOEXEC);
+	for (unsigned seed = 1, i = 0; i < 3000; i++) {
+		good_linux(bz);
+		for (int k = rand_r(&seed) % 4; k >= 0; k--)
+			bz[0x1f1 + (unsigned)rand_r(&seed) % 0x80] = (unsigned char)rand_r(&seed);
+		look(bz, sizeof(bz), &img, NULL);
+	}
+}
+
 static void says_what_it_is(void **state)
 {
 	char bz[1024] = { 0 };
@@ -180,6 +256,8 @@ int main(void)
 		cmocka_unit_test(knows_pvh),
 		cmocka_unit_test(knows_multiboot),
 		cmocka_unit_test(pvh_comes_first),
+		cmocka_unit_test(knows_linux),
+		cmocka_unit_test(doubts_linux),
 		cmocka_unit_test(says_what_it_is),
 		cmocka_unit_test(survives_lies),
 		cmocka_unit_test(survives_noise),

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* fault.c: a command that makes each kind of exception, to show that it is reported. */
+#include "kernel.h"
+
+static void divide(void)
+{
+	__asm__ volatile("xorl %%ecx, %%ecx; movl $1, %%eax; cltd; idivl %%ecx" ::: "eax", "ecx", "edx");
+}
+static void debug(void)
+{
+	__asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq; nop" ::: "memory", "cc");
+}
+static void nmi(void)
+{
+	apic_send(apic_id(), APIC_NMI);
+	thread_sleep(100000000);
+}
+static void breakpoint(void)
+{
+	__asm__ volatile("int3");
+}
+static void invalid(void)
+{
+	__asm__ volatile("ud2");
+}
+static void no_fpu(void)
+{
+	__asm__ volatile("movq %%cr0, %%rax; orq $8, %%rax; movq %%rax, %%cr0; fnop" ::: "rax");
+}
+/* An interrupt whose stack cannot be written, and neither can the page fault's: the CPU has one more stack. */
+static void double_fault(void)
+{
+	struct cpu *c;
+
+	irq_save();
+	c = this_cpu();
+	c->task.stacks[0] = c->task.stacks[4] = 0x800;
+	__asm__ volatile("ud2");
+}
+static void segment(void)
+{
+	__asm__ volatile("movw %w0, %%fs" ::"r"(24)); /* the task segment is no data segment */
+}
+static void stack_segment(void)
+{
+	__asm__ volatile("movabsq $0x8000000000000000, %%rbp; movq (%%rbp), %%rax" ::: "rax", "memory");
+}
+static void protection(void)
+{
+	*(volatile uint64_t *)0x8000000000000000 = 0;
+}
+static void null_pointer(void)
+{
+	volatile int *volatile p = NULL;
+
+	*p = 0;
+}
+static void text(void)
+{
+	*(volatile char *)image_start = 0;
+}
+static void execute(void)
+{
+	static char data[16];
+
+	((void (*)(void))data)();
+}
+static void region(void)
+{
+	*(volatile int *)(REGION_END - PAGE) = 0;
+}
+/* QEMU's TCG does not make this one. */
+static void simd(void)
+{
+	uint32_t control = 0; /* nothing masked */
+
+	__asm__ volatile("ldmxcsr %0; xorps %%xmm0, %%xmm0; divps %%xmm0, %%xmm0" ::"m"(control));
+}
+static void x87(void)
+{
+	uint16_t control = 0x300;
+
+	__asm__ volatile("fninit; fldcw %0; fldz; fldz; fdivp; fwait" ::"m"(control));
+}
+static void bound(void)
+{
+	__asm__ volatile("int $5");
+}
+static void overflow(void)
+{
+	__asm__ volatile("1: pushq %rax; subq $1024, %rsp; jmp 1b");
+}
+static void panics(void)
+{
+	panic("asked to");
+}
+
+static const struct {
+	const char *name;
+	void (*make)(void);
+} kinds[] = { { "divide", divide }, { "debug", debug }, { "nmi", nmi }, { "breakpoint", breakpoint },
+	{ "invalid", invalid }, { "nofpu", no_fpu }, { "double", double_fault }, { "segment", segment },
+	{ "stack", stack_segment }, { "protection", protection }, { "null", null_pointer }, { "text", text },
+	{ "execute", execute }, { "region", region }, { "simd", simd }, { "x87", x87 }, { "bound", bound },
+	{ "overflow", overflow }, { "panic", panics } };
+
+static int fault(int argc, char **argv)
+{
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (argc > 1 && !strcmp(kinds[i].name, argv[1]))
+			kinds[i].make();
+	print("kinds:");
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		print(" %s", kinds[i].name);
+	print("\n");
+	return 1;
+}
+REEF_COMMAND(fault, "KIND  makes an exception", fault);

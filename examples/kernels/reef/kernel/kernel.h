@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kernel.h: what the files of reef know of each other. Applications include reef.h, or just the C library.
+ *
+ * One address space, ring 0, every CPU. Order of events: lib/entry.S -> start.c, which is the table of contents.
+ *
+ * Locks    spin locks are taken with interrupts off and held for few instructions. Their order, outermost first:
+ *          timer (clock.c), wait queue (sync.c), run queue (sched.c). Memory: region (region.c), then pages (page.c);
+ *          neither is ever held with one of the first three wanted.
+ * Stacks   an application's thread has the stack that its C library gave it, which is demand-paged, and a kernel
+ *          stack for system calls and for its frame when it is preempted. Every vector has an IST stack of its CPU:
+ *          the C library uses the red zone below the stack pointer, so nothing may be pushed there (PITFALLS 19).
+ * FPU      the kernel is compiled for general registers only, so SSE and AVX state is an application's always.
+ */
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include "lib.h"
+#include "reef.h"
+
+#define CPUS_MAX   64
+#define PAGE	   4096ull
+#define PAGE_2M	   0x200000ull
+#define STACK_SIZE 16384ull
+#define NEVER	   UINT64_MAX
+
+/* --- frames and CPUs ---------------------------------------------------------------------------------- */
+
+struct frame { /* as entry.S and the CPU push it */
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
+	uint64_t vector, error, rip, cs, rflags, rsp, ss;
+};
+
+struct lock {
+	volatile int taken;
+};
+
+#define CLASSES 32
+#define LEVELS	4 /* of priority; 0 is the most urgent */
+
+struct thread;
+struct timer;
+struct cpu { /* %gs points to it; the first fields are known to entry.S by their offsets */
+	struct cpu *self;
+	struct thread *current;
+	uint64_t kernel_sp; /* top of the current thread's kernel stack */
+	uint64_t caller_sp; /* while a system call enters */
+	volatile int preempt_off;
+	volatile int resched;
+
+	unsigned number;
+	uint32_t apic_id;
+	volatile bool online, idling, flush;
+	struct thread *idle, *previous;
+	struct thread *fpu_owner; /* whose state is in the registers */
+	struct lock run_lock;	  /* guards the next five */
+	struct thread *first[LEVELS], *last[LEVELS];
+	unsigned queued;
+	struct thread *dying;
+	uint64_t switches;
+	struct lock timer_lock; /* guards the next two */
+	struct timer *timers;
+	uint64_t armed; /* when the APIC's timer will ring */
+	struct {
+		void *list;
+		unsigned count;
+	} cache[CLASSES]; /* malloc.c; preemption off */
+	uint64_t gdt[5];
+	struct {
+		uint32_t reserved0;
+		uint64_t rsp[3], reserved1, stacks[7], reserved2;
+		uint16_t reserved3, io_map;
+	} __attribute__((packed)) task;
+};
+extern struct cpu cpus[CPUS_MAX];
+extern unsigned cpu_count;
+
+static inline struct cpu *this_cpu(void)
+{
+	struct cpu *c;
+
+	__asm__ volatile("movq %%gs:0, %0" : "=r"(c));
+	return c;
+}
+static inline struct thread *current_thread(void)
+{
+	struct thread *t;
+
+	__asm__ volatile("movq %%gs:8, %0" : "=r"(t));
+	return t;
+}
+static inline void preempt_disable(void)
+{
+	__asm__ volatile("incl %%gs:32" ::: "memory");
+}
+void preempt_late(void);
+static inline void preempt_enable(void)
+{
+	int resched;
+
+	__asm__ volatile("decl %%gs:32; movl %%gs:36, %0" : "=r"(resched)::"memory");
+	if (resched)
+		preempt_late();
+}
+
+static inline uint64_t irq_save(void)
+{
+	uint64_t flags;
+
+	__asm__ volatile("pushfq; popq %0; cli" : "=r"(flags)::"memory");
+	return flags;
+}
+static inline void irq_restore(uint64_t flags)
+{
+	if (flags & 0x200)
+		__asm__ volatile("sti" ::: "memory");
+}
+static inline void pause_cpu(void)
+{
+	__builtin_ia32_pause();
+}
+static inline void lock_take(struct lock *l) /* interrupts are off already */
+{
+	while (__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE))
+		while (l->taken)
+			pause_cpu();
+}
+static inline void lock_drop(struct lock *l)
+{
+	__atomic_store_n(&l->taken, 0, __ATOMIC_RELEASE);
+}
+static inline uint64_t lock_save(struct lock *l)
+{
+	uint64_t flags = irq_save();
+
+	lock_take(l);
+	return flags;
+}
+static inline void lock_restore(struct lock *l, uint64_t flags)
+{
+	lock_drop(l);
+	irq_restore(flags);
+}
+
+/* An application that calls the kernel does so on its own, demand-paged stack. What is needed of that must be there
+ * before a lock is held that the page fault would want. */
+static inline void stack_touch(void)
+{
+	__asm__ volatile("orb $0, -2048(%%rsp)" ::: "memory", "cc");
+}
+
+static inline uint64_t read_msr(uint32_t msr)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+	return low | (uint64_t)high << 32;
+}
+static inline void write_msr(uint32_t msr, uint64_t value)
+{
+	__asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+static inline uint64_t read_tsc(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+struct cpuid {
+	uint32_t a, b, c, d;
+};
+static inline struct cpuid cpuid(uint32_t leaf, uint32_t sub)
+{
+	struct cpuid r;
+
+	__asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(sub));
+	return r;
+}
+#define MSR_EFER    0xc0000080u
+#define MSR_STAR    0xc0000081u
+#define MSR_LSTAR   0xc0000082u
+#define MSR_FMASK   0xc0000084u
+#define MSR_FS_BASE 0xc0000100u
+#define MSR_GS_BASE 0xc0000101u
+
+/* cpu.c: descriptor tables, FPU and system-call entry of the CPU that calls. */
+void cpu_init(struct cpu *c);
+extern unsigned fpu_len; /* bytes of a thread's FPU state */
+void fpu_save(void *area);
+void fpu_load(const void *area);
+void fpu_fresh(void *area);
+
+/* trap.c, entry.S */
+#define VECTOR_TIMER   0x40
+#define VECTOR_RESCHED 0x41
+#define VECTOR_FLUSH   0x42
+#define VECTOR_SERIAL  0x43
+#define VECTOR_SYSCALL 256 /* in a frame: no vector */
+void idt_init(void);
+void idt_load(void);
+void trap_trace(uint64_t rip, uint64_t rbp, uint64_t rsp);
+extern volatile bool panicking;
+void panic_stop_others(void);
+
+/* acpi.c: finds the CPUs' APIC ids; returns how many (at most max). */
+unsigned acpi_cpus(uint32_t *ids, unsigned max);
+
+/* apic.c */
+void apic_init(void);	/* this CPU's */
+void ioapic_init(void); /* the devices', to the first CPU */
+uint32_t apic_id(void);
+void apic_eoi(void);
+void apic_send(uint32_t to, uint32_t command);
+#define APIC_FIXED   0x4000u /* | vector */
+#define APIC_NMI     0x4400u
+#define APIC_INIT    0x4500u
+#define APIC_STARTUP 0x4600u /* | page */
+void apic_timer(uint32_t ticks);
+uint32_t apic_timer_left(void);
+void apic_timer_init(void);
+
+/* smp.c */
+void smp_start(void);
+void smp_flush(void); /* returns when no CPU remembers old translations; interrupts on */
+void smp_flush_here(struct cpu *c);
+
+/* clock.c: nanoseconds since the start; timers. */
+void clock_init(void);
+uint64_t clock_ns(void);
+uint64_t clock_wall(void); /* nanoseconds since 1970, by the machine's clock; 0 at the start if it has none */
+extern uint64_t tsc_khz;
+struct timer {
+	uint64_t at;
+	void (*ring)(struct timer *t); /* on an interrupt stack, interrupts off, timer lock held */
+	struct timer *next;
+	struct cpu *cpu; /* NULL: not set */
+};
+void timer_set(struct timer *t, uint64_t at);
+void timer_cancel(struct timer *t); /* when it returns, ring() does not run and will not */
+void clock_tick(void);		    /* the timer interrupt */
+void clock_slice(struct cpu *c);    /* (c) = this one, interrupts off: a tick will come within a slice */
+
+/* page.c: physical memory in pieces of PAGE << order, aligned to their size; addresses are pointers. */
+#define ORDER_2M 9
+void page_init(void);
+void *page_alloc(unsigned order); /* not zeroed; NULL: none */
+void page_free(void *p, unsigned order);
+void *page_alloc_len(uint64_t len); /* a multiple of PAGE; for page_free_len */
+void page_free_len(void *p, uint64_t len);
+uint64_t page_total(void), page_left(void);
+void page_zero(void *p, uint64_t len);
+
+/* paging.c: translations. */
+#define MAP_WRITE 2ull
+#define MAP_NX	  (1ull << 63)
+void paging_init(void);
+int paging_map(uint64_t address, uint64_t physical, bool large, uint64_t flags);
+void paging_unmap(uint64_t start, uint64_t end); /* what was mapped there goes into limbo */
+uint64_t paging_limbo(void *list[2]);		 /* how much is there; takes it out (unless NULL) */
+void paging_free(void *list[2]);		 /* after smp_flush */
+void paging_protect(uint64_t start, uint64_t end, uint64_t flags, bool none);
+bool paging_present(uint64_t address);
+
+/* region.c: demand-paged memory. Addresses are multiples of PAGE; protection is that of Linux. */
+#define REGION_READ  1u
+#define REGION_WRITE 2u
+#define REGION_EXEC  4u
+uint64_t region_add(uint64_t len, unsigned protection); /* 0: none left */
+int region_add_at(uint64_t start, uint64_t len, unsigned protection);
+int region_remove(uint64_t start, uint64_t len);
+int region_protect(uint64_t start, uint64_t len, unsigned protection);
+bool region_fault(uint64_t address, uint64_t error);
+uint64_t region_bytes(void);
+#define REGION_BASE 0x10000000000ull
+#define REGION_END  0x600000000000ull
+
+/* sched.c, thread.c */
+enum thread_state { RUNNING, READY, BLOCKED, DEAD };
+struct wait_queue {
+	struct lock lock;
+	struct thread *first, *last;
+};
+struct thread {
+	uint64_t sp; /* saved; the first field, for entry.S */
+	struct thread *next;
+	volatile enum thread_state state;
+	struct cpu *volatile cpu; /* where it runs, waits to run, or ran */
+	unsigned priority, id;
+	uint64_t fs;
+	char *stack;
+	void *fpu;	     /* NULL: a kernel thread, without */
+	struct cpu *fpu_cpu; /* which loaded it last */
+	uint64_t *canary;    /* at the end of the kernel stack */
+	struct wait_queue *volatile waiting_on;
+	struct thread *wait_next;
+	uint64_t wait_key;
+	volatile bool timed_out;
+	struct timer timer;
+	int *clear_tid;
+	void (*run)(void *);
+	void *argument;
+	struct thread *all_next, **all_link;
+	const char *name;
+	uint64_t ran, since;  /* TSC */
+	uint32_t events_seen; /* io.c */
+	volatile int users;   /* itself, and who may join it */
+	bool finished;	      /* under joiners.lock */
+	struct wait_queue joiners;
+};
+void sched_init_cpu(struct cpu *c, struct thread *idle);
+void schedule(
+	void); /* interrupts off, no lock held; the state says whether the thread comes back by itself */
+void sched_yield_cpu(void);
+void sched_start(struct thread *t); /* a new thread */
+void sched_wake(struct thread *t);  /* a blocked one */
+void sched_tick(void);
+void sched_idle(void) __attribute__((noreturn));
+void sched_finish(void); /* first thing on a thread's stack after a switch; interrupts off */
+#define STACK_CANARY 0x7265656620656e64ull
+
+struct thread *thread_new(const char *name, bool fpu);
+struct thread *thread_create(const char *name, void (*run)(void *), void *argument, unsigned priority);
+void thread_join(struct thread *t);
+void thread_exit(void) __attribute__((noreturn));
+void thread_put(struct thread *t); /* one user less */
+void thread_each(void (*visit)(struct thread *t, void *arg), void *arg);
+#define PRIORITY_NORMAL 2
+#define PRIORITY_HIGH	1
+
+/* entry.S */
+void switch_to(struct thread *from, struct thread *to);
+void thread_begin(void); /* a kernel thread's first instruction */
+void frame_return(void); /* continues at the frame at the stack pointer */
+void frame_begin(void);	 /* the same, as a new thread's first instruction */
+
+/* sync.c: sleeping. A thread waits in one queue at a time, with a key. */
+uint64_t wait_begin(struct wait_queue *q, uint64_t until); /* sets the timer, takes the lock */
+bool wait_on(
+	struct wait_queue *q, uint64_t key, uint64_t flags); /* sleeps, drops the lock; false: timed out */
+void wait_not(struct wait_queue *q, uint64_t flags);	     /* instead of wait_on: there is no need */
+unsigned wake(struct wait_queue *q, uint64_t key, unsigned most);
+unsigned wake_locked(struct wait_queue *q, uint64_t key, unsigned most);
+void thread_sleep(uint64_t ns);
+struct mutex {
+	volatile int state; /* 0 free, 1 taken, 2 taken and waited for */
+	struct wait_queue queue;
+};
+void mutex_lock(struct mutex *m);
+void mutex_unlock(struct mutex *m);
+struct condition {
+	volatile unsigned sequence;
+	struct wait_queue queue;
+};
+void condition_wait(struct condition *c, struct mutex *m);
+void condition_signal(struct condition *c);
+void condition_broadcast(struct condition *c);
+struct barrier {
+	unsigned need, come, round;
+	struct mutex mutex;
+	struct condition all;
+};
+void barrier_wait(struct barrier *b);
+struct semaphore {
+	volatile int count;
+	struct wait_queue queue;
+};
+void semaphore_down(struct semaphore *s);
+void semaphore_up(struct semaphore *s);
+
+/* futex.c */
+long futex(uint32_t *word, int op, uint32_t value, uint64_t timeout);
+void futex_wake(uint32_t *word, unsigned most);
+
+/* syscall.c, process.c */
+struct timespec {
+	int64_t seconds, nanoseconds;
+};
+uint64_t time_span(const struct timespec *t); /* in nanoseconds; NULL: NEVER */
+void syscall_dispatch(struct frame *f);
+void process_start(int argc, char **argv) __attribute__((noreturn));
+long process_clone(struct frame *f);
+long process_brk(uint64_t wanted);
+void random_bytes(void *buf, size_t len);
+
+/* io.c: the streams and the console for threads. */
+void io_init(void);
+void io_interrupt(unsigned vector);
+size_t io_read(void *buf, size_t len);
+void io_write(const void *buf, size_t len);
+void io_console(const void *buf, size_t len);
+int io_key(void); /* waits for a byte typed on the console */
+
+/* shell.c */
+void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* to the console */
+void vprint(const char *fmt, va_list args);
+int number(const char *s); /* the digits in front of it */
+
+#endif

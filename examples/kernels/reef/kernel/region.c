@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * region.c: demand-paged memory, which mmap and the heap's largest blocks get: a sorted table of address ranges with
+ * their protection. Memory comes with the first touch, as a page of zeroes; or as 2 MiB at once, if the region has
+ * all of it and memory is plenty.
+ *
+ * Addresses are handed out upwards in a window and used again only when its end is reached: so what was unmapped needs
+ * to be forgotten by the other CPUs only now and then, for many pages at once.
+ */
+#include "kernel.h"
+
+struct region {
+	uint64_t start, end;
+	unsigned protection;
+};
+
+#define FAULT_PRESENT 1u
+#define FAULT_WRITE   2u
+#define FAULT_EXEC    16u
+#define WINDOW	      64 /* times the memory */
+
+static struct lock lock; /* guards all below, and the page tables of the regions */
+static struct region *table;
+static uint64_t count, room, next = REGION_BASE, bytes;
+
+/* The first region that ends after (a). */
+static uint64_t find(uint64_t a)
+{
+	uint64_t low = 0, high = count;
+
+	while (low < high) {
+		uint64_t mid = (low + high) / 2;
+
+		if (table[mid].end <= a)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static bool grow(void)
+{
+	uint64_t len = room ? 2 * room * sizeof(*table) : PAGE;
+	struct region *larger;
+
+	if (count + 2 < room)
+		return true;
+	larger = page_alloc_len(len);
+	if (!larger)
+		return false;
+	memcpy(larger, table, count * sizeof(*table));
+	if (room)
+		page_free_len(table, room * sizeof(*table) < PAGE
+					     ? PAGE
+					     : (room * sizeof(*table) + PAGE - 1) & ~(PAGE - 1));
+	table = larger;
+	room = len / sizeof(*table);
+	return true;
+}
+
+static void insert(uint64_t at, uint64_t start, uint64_t end, unsigned protection)
+{
+	memmove(&table[at + 1], &table[at], (count - at) * sizeof(*table));
+	table[at] = (struct region){ start, end, protection };
+	count++;
+	bytes += end - start;
+}
+
+/* So that a region begins at (a), if one goes across it. */
+static bool cut(uint64_t a)
+{
+	uint64_t at = find(a);
+
+	if (at == count || table[at].start >= a)
+		return true;
+	if (!grow())
+		return false;
+	memmove(&table[at + 1], &table[at], (count - at) * sizeof(*table));
+	count++;
+	table[at].end = a;
+	table[at + 1].start = a;
+	return true;
+}
+
+static void flush(uint64_t flags)
+{
+	void *list[2];
+
+	paging_limbo(list);
+	lock_restore(&lock, flags);
+	smp_flush();
+	paging_free(list);
+}
+
+/* A gap of (len) from (from) on, with an unmapped page before and behind it. */
+static uint64_t gap(uint64_t from, uint64_t len, uint64_t align)
+{
+	uint64_t a = (from + PAGE + align - 1) & ~(align - 1);
+
+	for (uint64_t i = find(from); i < count; i++) {
+		if (a + len + PAGE <= table[i].start)
+			break;
+		a = (table[i].end + PAGE + align - 1) & ~(align - 1);
+	}
+	return a + len < REGION_END ? a : 0;
+}
+
+uint64_t region_add(uint64_t len, unsigned protection)
+{
+	uint64_t align = len >= PAGE_2M ? PAGE_2M : PAGE, flags, a;
+
+	stack_touch();
+	if (!len || len > REGION_END - REGION_BASE)
+		return 0;
+	flags = lock_save(&lock);
+	if (next > REGION_BASE + WINDOW * page_total()) {
+		next = REGION_BASE;
+		flush(flags);
+		flags = lock_save(&lock);
+	}
+	a = grow() ? gap(next, len, align) : 0;
+	if (a) {
+		insert(find(a), a, a + len, protection);
+		next = a + len;
+	}
+	lock_restore(&lock, flags);
+	return a;
+}
+
+static bool range_ok(uint64_t start, uint64_t len)
+{
+	return !(start % PAGE) && !(len % PAGE) && len && start >= REGION_BASE && start < REGION_END &&
+	       len <= REGION_END - start;
+}
+
+static bool remove_range(uint64_t start, uint64_t end)
+{
+	uint64_t first, last;
+
+	if (!cut(start) || !cut(end))
+		return false;
+	first = find(start);
+	for (last = first; last < count && table[last].end <= end; last++) {
+		bytes -= table[last].end - table[last].start;
+		paging_unmap(table[last].start, table[last].end);
+	}
+	memmove(&table[first], &table[last], (count - last) * sizeof(*table));
+	count -= last - first;
+	return true;
+}
+
+int region_remove(uint64_t start, uint64_t len)
+{
+	uint64_t flags;
+	bool ok;
+
+	stack_touch();
+	if (!range_ok(start, len))
+		return -1;
+	flags = lock_save(&lock);
+	ok = remove_range(start, start + len);
+	if (paging_limbo(NULL) > page_total() / 64)
+		flush(flags);
+	else
+		lock_restore(&lock, flags);
+	return ok ? 0 : -1;
+}
+
+int region_add_at(uint64_t start, uint64_t len, unsigned protection)
+{
+	uint64_t flags;
+
+	stack_touch();
+	if (!range_ok(start, len))
+		return -1;
+	flags = lock_save(&lock);
+	if (!remove_range(start, start + len) || !grow()) {
+		lock_restore(&lock, flags);
+		return -1;
+	}
+	insert(find(start), start, start + len, 0); /* not to be touched before the old is forgotten */
+	flush(flags);
+	return region_protect(start, len, protection);
+}
+
+static uint64_t entry_flags(unsigned protection)
+{
+	return (protection & REGION_WRITE ? MAP_WRITE : 0) | (protection & REGION_EXEC ? 0 : MAP_NX);
+}
+
+int region_protect(uint64_t start, uint64_t len, unsigned protection)
+{
+	uint64_t flags;
+	bool less = false;
+
+	stack_touch();
+	if (!range_ok(start, len))
+		return -1;
+	flags = lock_save(&lock);
+	if (!cut(start) || !cut(start + len)) {
+		lock_restore(&lock, flags);
+		return -1;
+	}
+	for (uint64_t i = find(start); i < count && table[i].start < start + len; i++) {
+		less = less || table[i].protection & ~protection;
+		table[i].protection = protection;
+		paging_protect(table[i].start, table[i].end, entry_flags(protection), !protection);
+	}
+	if (less)
+		flush(flags);
+	else
+		lock_restore(&lock, flags);
+	return 0;
+}
+
+static bool fill(const struct region *r, uint64_t a)
+{
+	uint64_t large = a & ~(PAGE_2M - 1);
+	void *p;
+
+	if (r->start <= large && r->end - large >= PAGE_2M && r->end > large &&
+		page_left() > page_total() / 2 && page_total() > 16 * PAGE_2M && (p = page_alloc(ORDER_2M))) {
+		page_zero(p, PAGE_2M);
+		if (!paging_map(large, (uint64_t)p, true, entry_flags(r->protection)))
+			return true;
+		page_free(p, ORDER_2M); /* part of it is there already in small pages */
+	}
+	p = page_alloc(0);
+	if (!p)
+		return false;
+	page_zero(p, PAGE);
+	if (!paging_map(a & ~(PAGE - 1), (uint64_t)p, false, entry_flags(r->protection)))
+		return true;
+	page_free(p, 0);
+	return paging_present(a); /* another CPU was faster */
+}
+
+/* On the page fault's stack, interrupts off. True: try again. */
+bool region_fault(uint64_t a, uint64_t error)
+{
+	unsigned need = error & FAULT_EXEC ? REGION_EXEC : error & FAULT_WRITE ? REGION_WRITE : REGION_READ;
+	bool ok = false;
+	uint64_t i;
+
+	if (a < REGION_BASE || a >= REGION_END)
+		return false;
+	lock_take(&lock);
+	i = find(a);
+	if (i < count && table[i].start <= a && table[i].protection & need)
+		ok = paging_present(a) || fill(&table[i], a);
+	lock_drop(&lock);
+	/* an old translation may say less than the table now: the CPU forgets it when it faults */
+	return ok;
+}
+
+uint64_t region_bytes(void)
+{
+	return bytes;
+}

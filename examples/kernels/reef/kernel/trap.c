@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trap.c: exceptions and interrupts.
+ *
+ * An exception is a mistake, except a page fault in a demand-paged region: it is told on the console, with the
+ * registers and the calls that led there, and ends the kernel. Vectors have IST stacks by kind, because a kind may
+ * hit while another is being served: 1 exceptions, 2 NMI, 3 double fault and machine check, 4 interrupts,
+ * 5 page faults.
+ */
+#include "kernel.h"
+
+struct gate {
+	uint16_t offset_low, selector;
+	uint8_t stack, type;
+	uint16_t offset_mid;
+	uint32_t offset_high, zero;
+};
+
+enum { STACK_TRAP = 1, STACK_NMI, STACK_FATAL, STACK_IRQ, STACK_PAGE };
+enum { NMI = 2, DOUBLE_FAULT = 8, PAGE_FAULT = 14, MACHINE_CHECK = 18 };
+
+extern char vectors[];
+struct frame *trap(struct frame *f);
+
+static struct gate idt[256];
+volatile bool panicking;
+
+static uint8_t stack_of(unsigned vector)
+{
+	if (vector == NMI)
+		return STACK_NMI;
+	if (vector == DOUBLE_FAULT || vector == MACHINE_CHECK)
+		return STACK_FATAL;
+	if (vector == PAGE_FAULT)
+		return STACK_PAGE;
+	return vector < 32 ? STACK_TRAP : STACK_IRQ;
+}
+
+void idt_init(void)
+{
+	for (unsigned i = 0; i < 256; i++) {
+		uint64_t a = (uint64_t)vectors + 16 * i;
+
+		idt[i] = (struct gate){ (uint16_t)a, 8, stack_of(i), 0x8e, (uint16_t)(a >> 16),
+			(uint32_t)(a >> 32), 0 };
+	}
+}
+
+void idt_load(void)
+{
+	struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) p = { sizeof(idt) - 1, (uint64_t)idt };
+
+	__asm__ volatile("lidt %0" ::"m"(p));
+}
+
+/* The table that the Makefile makes of the linked image: ends with address 0. */
+struct symbol {
+	uint64_t address;
+	const char *name;
+};
+extern const struct symbol symbols[] __attribute__((weak));
+
+static void print_place(uint64_t a)
+{
+	const struct symbol *best = NULL;
+
+	for (const struct symbol *s = symbols; s && s->address; s++)
+		if (s->address <= a)
+			best = s;
+	if (best && a < (uint64_t)image_text_end)
+		printk("  %lx  %s+%lu\n", a, best->name, a - best->address);
+	else
+		printk("  %lx\n", a);
+}
+
+static bool readable(uint64_t a)
+{
+	return !(a & 7) && paging_present(a) && paging_present(a + 15);
+}
+
+/* Frame pointers, as far as they make sense: the C library has none. */
+void trap_trace(uint64_t rip, uint64_t rbp, uint64_t rsp)
+{
+	uint64_t below = rsp - 256;
+
+	printk("called from:\n");
+	print_place(rip);
+	for (int depth = 0; depth < 24 && rbp > below && readable(rbp); depth++) {
+		const uint64_t *frame = (const uint64_t *)rbp;
+
+		if (frame[1] < (uint64_t)image_start || frame[1] >= (uint64_t)image_text_end)
+			break;
+		print_place(frame[1]);
+		below = rbp;
+		rbp = frame[0];
+	}
+}
+
+static const char *const names[32] = { "divide error", "debug", "NMI", "breakpoint", "overflow", "bound",
+	"invalid opcode", "no FPU", "double fault", "", "invalid TSS", "segment not present", "stack fault",
+	"general protection", "page fault", "", "FPU error", "alignment", "machine check", "SIMD error" };
+
+static const char *likely(const struct frame *f, uint64_t address)
+{
+	if (f->vector != PAGE_FAULT)
+		return "an exception";
+	if (address < PAGE)
+		return "a null pointer";
+	if (f->error & 2 && (char *)address >= image_start && (char *)address < image_text_end)
+		return "a write to a constant";
+	if (address - f->rsp + PAGE < 2 * PAGE)
+		return "a stack overflow";
+	if (address >= REGION_BASE && address < REGION_END)
+		return "a bad pointer, or memory that ran out";
+	return "a bad pointer";
+}
+
+static void report(const struct frame *f) __attribute__((noreturn));
+static void report(const struct frame *f)
+{
+	struct cpu *c = this_cpu();
+	uint64_t cr2;
+
+	__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
+	panic_stop_others();
+	printk("\n%s: exception %lu (%s)  error %lx  rip %lx  rsp %lx  cr2 %lx  cpu %u  thread %u %s\n",
+		KERNEL_NAME, f->vector, f->vector < 32 && names[f->vector] ? names[f->vector] : "", f->error,
+		f->rip, f->rsp, cr2, c->number, c->current ? c->current->id : 0,
+		c->current ? c->current->name : "");
+	printk("rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
+	printk("rsi %016lx rdi %016lx rbp %016lx  r8 %016lx\n", f->rsi, f->rdi, f->rbp, f->r8);
+	printk(" r9 %016lx r10 %016lx r11 %016lx r12 %016lx\n", f->r9, f->r10, f->r11, f->r12);
+	printk("r13 %016lx r14 %016lx r15 %016lx flags %lx\n", f->r13, f->r14, f->r15, f->rflags);
+	trap_trace(f->rip, f->rbp, f->rsp);
+	panic("ended by %s", likely(f, cr2));
+}
+
+static void interrupt(unsigned vector)
+{
+	switch (vector) {
+	case VECTOR_SPURIOUS:
+		return;
+	case VECTOR_TIMER:
+		apic_eoi();
+		clock_tick();
+		return;
+	case VECTOR_FLUSH:
+		smp_flush_here(this_cpu());
+		break;
+	case VECTOR_RESCHED:
+		this_cpu()->resched = 1;
+		break;
+	default:
+		io_interrupt(vector);
+	}
+	apic_eoi();
+}
+
+/* A frame to leave the thread from: on its kernel stack, below what is in use there. */
+static struct frame *move_frame(const struct frame *f, struct thread *t)
+{
+	uint64_t bottom = (uint64_t)t->stack, top = bottom + STACK_SIZE;
+	uint64_t sp = f->rsp > bottom && f->rsp <= top ? f->rsp : top;
+	struct frame *copy = (struct frame *)((sp & ~15ull) - sizeof(*copy) - 16);
+
+	*copy = *f;
+	return (struct frame *)copy;
+}
+
+struct frame *trap(struct frame *f)
+{
+	struct cpu *c = this_cpu();
+
+	if (f->vector >= 32) {
+		interrupt((unsigned)f->vector);
+		if (!c->resched || c->preempt_off || c->current == c->idle)
+			return f;
+		return move_frame(f, c->current);
+	}
+	if (panicking)
+		for (;;) { /* another CPU is telling why, or telling is what failed */
+			if (f->vector != NMI)
+				printk("\n%s: exception %lu at %lx while ending\n", KERNEL_NAME, f->vector,
+					f->rip);
+			if (f->vector != NMI && panicking)
+				exit(134);
+			__asm__ volatile("cli; hlt");
+		}
+	if (f->vector == PAGE_FAULT) {
+		uint64_t cr2;
+
+		__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
+		if (region_fault(cr2, f->error))
+			return f;
+	}
+	report(f);
+}

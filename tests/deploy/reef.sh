@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# reef: boots everywhere, reports every kind of exception, runs C programs with threads as Linux does.
+. "$(dirname "$0")/../lib.sh"
+
+command -v musl-gcc >/dev/null || skip_all "no musl-gcc: reef was not built"
+mount_registry
+image=$(echo "$M"/kernels/reef/*/images/reef.elf)
+
+# bare MACHINE CPUS MEMORY ARGUMENT...: on a bare QEMU, where the streams are the console
+bare() {
+	local machine=$1 cpus=$2 memory=$3
+	shift 3
+	[ "$machine" = microvm ] && machine=microvm,auto-kernel-cmdline=off
+	timeout "$SLOW" qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -accel tcg -cpu max \
+		-M "$machine" -smp "$cpus" -m "$memory" -kernel "$image" -append "-- $*" -serial stdio </dev/null 2>&1
+}
+run() { local k=$1; shift; timeout "$SLOW" "$M"/kernels/"$k"/*/run "$@"; }
+
+for machine in microvm pc; do
+	for cpus in 1 2 8; do
+		for memory in 16M 2G; do
+			like "$machine, $cpus CPUs, $memory" "$(bare $machine $cpus $memory ps)" "^cpu $((cpus - 1)):"
+		done
+	done
+done
+like "CPUs without ACPI" "$(bare microvm,acpi=off,auto-kernel-cmdline=off 2 16M ps)" "^cpu 1:"
+like "above 4 GiB" "$(bare pc 1 5G mem)" "^memory +5[0-9]{6} KiB"
+
+# what is printed for each kind; TCG makes no SIMD exceptions, and general protection in place of a stack fault
+kinds="divide:divide.error debug:debug nmi:NMI breakpoint:breakpoint invalid:invalid.opcode nofpu:no.FPU
+	double:double.fault segment:general.protection stack:stack.fault|general.protection protection:general.protection
+	null:a.null.pointer text:a.write.to.a.constant execute:error.11 region:a.bad.pointer x87:FPU.error bound:bound
+	overflow:a.stack.overflow panic:asked.to"
+for kind in $kinds; do
+	report=$(bare microvm 2 16M fault "${kind%%:*}")
+	like "${kind%%:*} is told" "$report" "${kind#*:}"
+	like "with status 134" "$report" "exit status 134"
+done
+like "with the calls that led there" "$(bare pc 1 16M fault null)" "null_pointer\+[0-9]+"
+
+is "its own test passes" "$(bare microvm 4 32M test | tail -n 1)" "test: all passed"
+is "its own test passes on pc" "$(bare pc 1 16M test | tail -n 1)" "test: all passed"
+
+run reef exit 7 </dev/null >/dev/null 2>&1
+is "an exit status" $? 7
+run reef fault divide </dev/null >/dev/null 2>&1
+is "a fault's status" $? 134
+
+instance t 'kernel = reef' 'cpus = 4' 'args = 5'
+within "$SLOW" test -e "$M/run/t/src/main.c"
+cp "$SOURCE/tests/kernels/threads/main.c" "$M/run/t/src/main.c"
+ok "a program of threads is built and launched" put fullVM "$M/run/t/deploy"
+timeout "$SLOW" cat "$M/run/t/stdout" >"$T/got" &
+printf 'a\nb' >"$M/run/t/stdin"
+wait $!
+is "it gives its status" "$(timeout "$SLOW" cat "$M/run/t/wait")" 5
+gcc -O2 -o "$T/threads" "$SOURCE/tests/kernels/threads/main.c" -pthread -lm
+printf 'a\nb' | "$T/threads" >"$T/want" 2>/dev/null
+is "and prints what it prints on Linux" "$(cat "$T/got")" "$(cat "$T/want")"
+
+instance s 'kernel = reef' 'cpus = 2'
+ok "the shell" put fullVM "$M/run/s/deploy"
+wait_for "has a prompt" timeout 2 grep -qm1 'help lists' "$M/run/s/console"
+ok "takes a command" put 'echo one  "two  three"' "$M/run/s/console"
+wait_for "and does it" timeout 2 grep -qm1 '^one two  three' "$M/run/s/console"
+ok "it is asked to stop" put stop "$M/run/s/ctl"
+is "and does, with its status" "$(timeout "$SLOW" cat "$M/run/s/wait")" 143
+
+for program in matmul nbody fannkuch spectral-norm mandelbrot binary-trees fasta; do
+	gcc -O2 -o "$T/$program" "$SOURCE/examples/kernels/$program/app/main.c" -pthread -lm
+	"$T/$program" >"$T/want"
+	run $program </dev/null >"$T/got" 2>"$T/err"
+	ok "$program prints what it prints on Linux" cmp "$T/got" "$T/want"
+done
