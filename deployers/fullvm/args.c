@@ -129,6 +129,8 @@ int vm_arguments(const struct vm *vm, const struct vm_fds *fds, struct arguments
 	add_text(out, "-nodefaults");
 	add_text(out, "-no-user-config");
 	add_text(out, "-no-reboot"); /* a triple fault ends the machine: it would be told nowhere else */
+	if (vm->begins_paused)
+		add_text(out, "-S");
 	add_pair(out, "-display", "none");
 	add_pair(out, "-sandbox", SANDBOX);
 	add_machine(vm, out);

@@ -48,6 +48,7 @@ struct vm {
 	struct buf message; /* an unfinished control message */
 	struct buf said;    /* the tail of QEMU's stderr */
 
+	bool begins_paused; /* until QMP says cont: then QMP misses nothing (conform/) */
 	bool running, paused, console_seen;
 	bool hello; /* the guest can be asked */
 	bool control_broken;
