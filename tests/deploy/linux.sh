@@ -36,7 +36,7 @@ is "a reader that goes ends it" "${PIPESTATUS[0]} $(cat "$T/out")" "141 y"
 min=$(sed -n 's/^memory_min *= *//p' "$tag/kernel.conf")
 is "memory_min is enough" "$(run -m "$min" -- echo enough </dev/null)" enough
 fails "less is refused" "memory" "$tag/run" -m "$((${min%M} - 1))M"
-is "two processors" "$(run -c 2 -- nproc </dev/null)" 2
+fails "two processors are refused: README.md says why" "cpus" "$tag/run" -c 2 -- nproc
 
 like "init says a line" "$(cat "$T/err")" "Linux .*runs /app"
 
