@@ -149,16 +149,17 @@ static int make_file(struct untar *u, int dir, const char *name, unsigned mode)
 
 	if (err)
 		return err;
-	u->fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600 | (mode & 0777));
-	return u->fd < 0 ? -errno : 0;
+	u->fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	/* Our umask is strict, the program's was not. */
+	return u->fd < 0 || fchmod(u->fd, 0600 | (mode & 0777)) < 0 ? -errno : 0;
 }
 
 static int make_dir(int dir, const char *name, unsigned mode)
 {
 	struct stat st;
 
-	if (mkdirat(dir, name, 0700 | (mode & 0777)) == 0)
-		return 0;
+	if (mkdirat(dir, name, 0700) == 0)
+		return fchmodat(dir, name, 0700 | (mode & 0777), 0) < 0 ? -errno : 0;
 	if (errno != EEXIST || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	return S_ISDIR(st.st_mode) ? 0 : -EEXIST;
@@ -403,6 +404,11 @@ int untar_feed(struct untar *u, const void *data, size_t len, struct why *why)
 		len -= n;
 	}
 	return err;
+}
+
+bool untar_whole(const struct untar *u)
+{
+	return u->ended || (!u->left && !u->pad && !u->head.len && !u->text_kind);
 }
 
 void untar_begin(struct untar *u, int dirfd, uint64_t bytes_max)

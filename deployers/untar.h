@@ -40,6 +40,8 @@ struct untar {
 
 void untar_begin(struct untar *u, int dirfd, uint64_t bytes_max);
 int untar_feed(struct untar *u, const void *data, size_t len, struct why *why);
+/* Whether no entry is left half read. */
+bool untar_whole(const struct untar *u);
 void untar_end(struct untar *u);
 
 #endif

@@ -88,6 +88,8 @@ static void free_instance(struct instance *in)
 	stream_free(in);
 	workspace_free(in->src);
 	workspace_free(in->images);
+	workspace_free(in->out);
+	delegate_free(in);
 	config_free(&in->cfg);
 	chosen_put(in->kernel);
 	buf_free(&in->text);
@@ -122,8 +124,10 @@ struct instance *instance_new(struct run *r, const char *name, int dirfd)
 	config_parse(&in->cfg, "", 0, NULL);
 	in->src = workspace_new(r->fs, dirfd, "src", true);
 	in->images = workspace_new(r->fs, dirfd, "images", false);
+	in->out = workspace_new(r->fs, dirfd, "out", false);
 	workspace_set_removable(in->src, true);
 	workspace_set_removable(in->images, true);
+	workspace_set_removable(in->out, true);
 	list_add(r, in);
 	return in;
 }
@@ -257,7 +261,7 @@ const char *instance_state(const struct instance *in)
 		return in->machine.state;
 	if (in->work.active)
 		return in->work.step == WORK_LAUNCH || in->work.step == WORK_PROBE ||
-				       in->work.step == WORK_CLEAR
+				       in->work.step == WORK_ROS || in->work.step == WORK_CLEAR
 			       ? "launching"
 			       : "building";
 	return in->result;
@@ -275,6 +279,7 @@ void instance_changed(struct instance *in)
 
 	workspace_set_removable(in->src, idle);
 	workspace_set_removable(in->images, idle);
+	workspace_set_removable(in->out, idle);
 	if (strcmp(in->told, state) != 0) {
 		in->told = state;
 		in->changed_ns = clock_real_ns();
@@ -388,6 +393,7 @@ void instance_save(struct instance *in)
 	conf_put(&b, "pin", in->pin);
 	conf_put(&b, "built", w->built);
 	conf_put(&b, "sources_from", w->sources_from);
+	conf_put(&b, "ros_from", w->ros_from);
 	conf_put(&b, "template_from", w->template_from);
 	conf_putf(&b, "template_hash", "%llu", (unsigned long long)w->template_hash);
 	conf_putf(&b, "made", "%llu", (unsigned long long)in->made_ns);

@@ -7,6 +7,7 @@
  * State on disk: <state_dir>/instances/NAME/ with
  *     meta  config  src/  images/  kernel/ (the kernel's sources, for building)
  *     plan, pid, sock, lock, end, console.*, deployer.log   of the machine (deploy.h)
+ *     ros/     image and initrd of the regular OS, out/ what a program wrote, syscalls, delegate, ros.console.*: split modes
  *     build/   the same of the last build
  *
  * Life     made by mkdir or by opening run/new; instance_end takes it out of the tree at once,
@@ -19,6 +20,7 @@
 
 #include "fs/chosen.h"
 #include "fs/config.h"
+#include "fs/delegate.h"
 #include "fs/edit.h"
 #include "fs/machine.h"
 #include "fs/modes.h"
@@ -52,7 +54,7 @@ struct instance {
 	uint64_t made_ns, changed_ns, config_ns;
 	uint32_t gen[RUN_FILES]; /* of the inode that stands for a file now: files.c */
 	bool written[RUN_FILES]; /* a write went through that inode */
-	struct workspace *src, *images;
+	struct workspace *src, *images, *out;
 
 	struct buf text; /* of config, as it is in force */
 	struct config cfg;
@@ -66,6 +68,7 @@ struct instance {
 	struct pending *pending; /* writes to deploy and ctl that wait */
 	unsigned parked_writes;
 	struct edit edit;
+	struct delegate delegate;
 	struct work work;
 	struct machine machine;
 	struct streams streams;

@@ -24,8 +24,18 @@
 #define POS_FIRST   3u /* after "." and ".." */
 #define POS_SRC	    0x100u
 #define POS_IMAGES  0x101u
+#define POS_OUT	    0x102u
 #define POS_SCRATCH 0x10000u /* + id */
 #define POS_SERIAL  0x10000u /* in run/: + serial */
+
+/* The real directory that is shown as (name), or NULL. */
+static struct workspace *tree_by_name(const struct instance *in, const char *name)
+{
+	return strcmp(name, "src") == 0	     ? in->src
+	       : strcmp(name, "images") == 0 ? in->images
+	       : strcmp(name, "out") == 0    ? in->out
+					     : NULL;
+}
 
 static int file_by_name(const char *name)
 {
@@ -131,8 +141,8 @@ void run_lookup(struct fs *fs, fuse_req_t req, struct node dir, const char *name
 		lookup_in_run(fs, req, name);
 	} else if (f >= 0) {
 		lookup_file(fs, req, in, f);
-	} else if (strcmp(name, "src") == 0 || strcmp(name, "images") == 0) {
-		lookup_tree(req, in, *name == 's' ? in->src : in->images);
+	} else if (tree_by_name(in, name)) {
+		lookup_tree(req, in, tree_by_name(in, name));
 	} else {
 		n.scratch = scratch_find(in, name);
 		if (n.scratch)
@@ -197,6 +207,8 @@ static void list_instance(struct fs *fs, struct listing *l, struct instance *in,
 	if (off < POS_SRC && !list_tree(l, "src", in->src, POS_SRC))
 		return;
 	if (off < POS_IMAGES && !list_tree(l, "images", in->images, POS_IMAGES))
+		return;
+	if (off < POS_OUT && !list_tree(l, "out", in->out, POS_OUT))
 		return;
 	n.file = RUN_SCRATCH;
 	for (n.scratch = in->edit.scratch; n.scratch; n.scratch = n.scratch->next) {
@@ -274,10 +286,8 @@ void run_rmdir(struct fs *fs, fuse_req_t req, struct node dir, const char *name)
 
 	if (!err && !in)
 		err = remove_instance(fs, name);
-	else if (!err && strcmp(name, "src") == 0)
-		err = workspace_rmdir_root(in->src);
-	else if (!err && strcmp(name, "images") == 0)
-		err = workspace_rmdir_root(in->images);
+	else if (!err && tree_by_name(in, name))
+		err = workspace_rmdir_root(tree_by_name(in, name));
 	else if (!err)
 		err = file_by_name(name) >= 0 || scratch_find(in, name) ? -ENOTDIR : -ENOENT;
 	reply_err(req, err);
@@ -343,8 +353,7 @@ static int set_config_aside(struct instance *in, const char *newname, pid_t who)
 
 static bool name_free(struct instance *in, const char *name)
 {
-	return file_by_name(name) < 0 && strcmp(name, "src") && strcmp(name, "images") &&
-	       !scratch_find(in, name);
+	return file_by_name(name) < 0 && !tree_by_name(in, name) && !scratch_find(in, name);
 }
 
 void run_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name, struct node newdir,
@@ -364,7 +373,7 @@ void run_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name
 		in->edit.hidden_from = 0;
 		edit_replace(in, req, s);
 		return;
-	} else if (!err && (to >= 0 || strcmp(newname, "src") == 0 || strcmp(newname, "images") == 0))
+	} else if (!err && (to >= 0 || tree_by_name(in, newname)))
 		err = -EPERM;
 	else if (!err && s)
 		err = rename_scratch(in, s, newname);

@@ -51,12 +51,13 @@ static int out_swap(struct split *s)
 static void out_finish(struct split *s)
 {
 	uint32_t entries = s->out.entries, skipped = s->out.skipped;
-	int err;
 
-	out_close(s);
-	if (s->out_bad)
+	if (!untar_whole(&s->out)) {
+		split_out_end(s);
 		return;
-	err = out_swap(s);
+	}
+	out_close(s);
+	int err = out_swap(s);
 	if (err)
 		monitor_event(&s->mon, "out/ cannot be kept: %s", err_text(err));
 	else if (skipped)
