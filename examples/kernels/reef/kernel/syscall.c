@@ -332,7 +332,10 @@ static long (*const calls[])(struct frame *f) = {
 
 void syscall_dispatch(struct frame *f)
 {
+	struct thread *t = current_thread();
 	uint64_t nr = f->rax;
 
+	t->fpu_free = f->rip == (uint64_t)call_return;
 	f->rax = (uint64_t)(nr < sizeof(calls) / sizeof(calls[0]) && calls[nr] ? calls[nr](f) : -ENOSYS);
+	t->fpu_free = false;
 }
