@@ -121,7 +121,10 @@ static int begin(struct fs *fs, struct fuse_args *args, struct why *why)
 		return err;
 	fs->loop = loop_new();
 	fs->pool = pool_new(fs->loop, pool_threads());
-	struct cache_options options = { .dir = fs->opt.cache_dir, .loop = fs->loop, .pool = fs->pool };
+	struct cache_options options = { .dir = fs->opt.cache_dir,
+		.loop = fs->loop,
+		.pool = fs->pool,
+		.quota = fs->opt.quota };
 	err = cache_open(&options, &fs->cache, why);
 	if (!err)
 		err = add_registries(fs, why);
