@@ -402,7 +402,7 @@ static void found_damaged(struct pack *p, uint32_t i)
 	log_warn("cache: chunk %u of pack %s is damaged; it is dropped and fetched again", i, p->name);
 	pthread_mutex_lock(&p->lock);
 	set_mark(p, i, 0);
-	atomic_fetch_and(&p->checked[i / 8], (uint8_t)~(1u << (i % 8)));
+	atomic_fetch_and(&p->checked[i / 8], (uint8_t) ~(1u << (i % 8)));
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -580,7 +580,8 @@ static bool is_sound(struct pack *p, uint32_t i, const struct tree_chunk *c, cha
 	return digest_equal(&is, &c->digest);
 }
 
-void pack_scrub(struct pack *p, const struct tree_chunk *chunks, bool full, struct pack_scrub *out)
+void pack_scrub(struct pack *p, const struct tree_chunk *chunks, bool full, const _Atomic bool *stop,
+	struct pack_scrub *out)
 {
 	autofree char *buf = NULL;
 	size_t cap = 0;
@@ -588,7 +589,7 @@ void pack_scrub(struct pack *p, const struct tree_chunk *chunks, bool full, stru
 	if (enter(p, false))
 		return;
 	p->used_at = used_at; /* to look after it is not to use it */
-	for (uint32_t i = 0; i < p->count; i++) {
+	for (uint32_t i = 0; i < p->count && !*stop; i++) {
 		const struct tree_chunk *c = &chunks[i];
 		if (!has(p, i))
 			continue;

@@ -66,7 +66,8 @@ void pack_put(struct pack *p, uint32_t i, const struct tree_chunk *c, const void
 struct pack_scrub {
 	uint64_t good, bad;
 };
-void pack_scrub(struct pack *p, const struct tree_chunk *chunks, bool full, struct pack_scrub *out);
+void pack_scrub(struct pack *p, const struct tree_chunk *chunks, bool full, const _Atomic bool *stop,
+	struct pack_scrub *out);
 
 /* Seals the pack if all of it is here: a descriptor that is the caller's, or -ENOENT. */
 int pack_seal(struct pack *p);

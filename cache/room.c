@@ -290,6 +290,13 @@ static uint64_t evict(struct room *r, struct count *k, uint64_t bytes)
 	return gone;
 }
 
+int room_drop(struct room *r, const struct digest *pack)
+{
+	struct item it = { .part = PART_PACKS, .digest = *pack };
+	autoclose int dir = openat(r->dirfd, part_names[PART_PACKS], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir < 0 ? -errno : evict_pack(r, dir, &it);
+}
+
 /* With some reserve, so that not every chunk asks again. */
 static int fit(struct room *r, uint64_t bytes)
 {

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct digest;
 struct room;
 struct pack;
 
@@ -34,6 +35,8 @@ int room_take(struct room *r, uint64_t bytes);
 int room_make(struct room *r, uint64_t bytes);
 /* Counts, takes away what is above the quota and what an interrupted process left half-written. */
 void room_sweep(struct room *r);
+/* Removes a pack that nobody uses: 0 or -EBUSY. */
+int room_drop(struct room *r, const struct digest *pack);
 /* io_write_file, durable and read-only, of what there is room for. */
 int room_write_file(struct room *r, int dirfd, const char *name, const void *data, size_t len);
 /* Packs that nobody used for a while are detached, so that any process may remove them. */

@@ -14,6 +14,7 @@
  *          root.c       /, README, modes, status, log             (class FIXED)
  *          kernels.c    kernels/: names and tags                  (class NAMES)
  *          views.c      below a tag: entries, run, cached         (class VIEW)
+ *          cachedir.c   cache/: numbers, and ctl                   (class CACHE)
  *          run.c        all instances: found again when a daemon begins, stopped when it ends
  *          instance.c   what an instance is, its states; texts.c what its small files say
  *          config.c     the text of config, checked; chosen.c its kernel, looked up; edit.c how it is written
@@ -37,6 +38,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct cachedir;
 struct kernels;
 struct run;
 struct workspaces;
@@ -72,6 +74,7 @@ struct fs {
 	struct session *mount;	       /* session.c */
 	bool stopping;		       /* fs_shutdown was called: nothing new begins */
 	struct kernels *kernels;       /* kernels.c */
+	struct cachedir *cachedir;     /* cachedir.c */
 	struct run *run;	       /* instance.c */
 	struct workspaces *workspaces; /* workspace.c */
 };
@@ -83,6 +86,9 @@ void fs_shutdown(struct fs *fs);
 /* Each room's beginning and end, called by main in this order (and in reverse). */
 int kernels_init(struct fs *fs, struct why *why);
 void kernels_free(struct fs *fs);
+void cachedir_init(struct fs *fs);
+void cachedir_stop(struct fs *fs); /* commands that are under way end */
+void cachedir_free(struct fs *fs);
 int workspaces_init(struct fs *fs, struct why *why);
 void workspaces_free(struct fs *fs);
 int run_init(struct fs *fs, struct why *why); /* finds instances of an earlier daemon again */

@@ -27,7 +27,8 @@ static void rig_open_quota(struct rig *r, const char *cache_dir, const char *lay
 /* Bytes on disk of all files below (dir). */
 static uint64_t bytes_below(const char *dir)
 {
-	autofree char *cmd = xasprintf("du -s -B1 --apparent-size %s >/dev/null; du -s -B1 %s", at(dir), at(dir));
+	autofree char *cmd =
+		xasprintf("du -s -B1 --apparent-size %s >/dev/null; du -s -B1 %s", at(dir), at(dir));
 	char line[64] = "";
 	FILE *f = popen(cmd, "r");
 	assert_non_null(f);
