@@ -216,8 +216,15 @@ static void remove_done(void *arg)
 	run_ended_one(r);
 }
 
-/* The directory is renamed first, so that the name is free at once and a daemon that dies in the middle
- * knows. */
+/* So that the name is free at once, although a deployer may still be on its way out; and a daemon that dies in the
+ * middle knows. */
+static void set_aside(struct instance *in)
+{
+	snprintf(in->aside, sizeof(in->aside), ".gone-%x", in->serial);
+	if (renameat(in->run->dirfd, in->name, in->run->dirfd, in->aside) < 0)
+		snprintf(in->aside, sizeof(in->aside), "%s", in->name);
+}
+
 static void remove_when_idle(struct instance *in)
 {
 	struct removal *x;
@@ -227,9 +234,7 @@ static void remove_when_idle(struct instance *in)
 	in->removing = true;
 	x = xcalloc(1, sizeof(*x));
 	x->in = in;
-	snprintf(x->name, sizeof(x->name), ".gone-%x", in->serial);
-	if (renameat(in->run->dirfd, in->name, in->run->dirfd, x->name) < 0)
-		snprintf(x->name, sizeof(x->name), "%s", in->name);
+	snprintf(x->name, sizeof(x->name), "%s", in->aside);
 	pool_submit(in->fs->pool, remove_run, remove_done, x);
 }
 
@@ -240,6 +245,7 @@ void instance_end(struct instance *in)
 	if (in->gone)
 		return;
 	in->gone = true;
+	set_aside(in);
 	list_remove(r, in);
 	in->next = r->ending;
 	r->ending = in;

@@ -46,6 +46,7 @@ struct instance {
 	bool anonymous; /* of run/new */
 	bool gone;	/* not in the tree any more */
 	bool removing;
+	char aside[INSTANCE_NAME_MAX + 16]; /* what its directory is called once it is gone */
 	pid_t refused; /* who tried to remove a control file while something ran, and when */
 	uint64_t refused_ns;
 	unsigned holds;
