@@ -6,6 +6,7 @@
  * one reader sees one text from beginning to end.
  */
 #include "cache/base/io.h"
+#include "fs/content.h"
 #include "fs/ops.h"
 
 #include <errno.h>
@@ -300,8 +301,7 @@ static void fixed_read(
 		log_read(fs, req, h->fd, size, off);
 		return;
 	}
-	size_t left = off < h->text.len ? h->text.len - (size_t)off : 0;
-	reply_data(req, left ? h->text.data + off : "", size < left ? size : left);
+	content_text(req, h->text.data, h->text.len, size, off);
 }
 
 static void fixed_release(struct fs *fs, struct node n, struct fuse_file_info *fi)
