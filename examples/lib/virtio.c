@@ -90,7 +90,7 @@ void virtio_ack(struct virtio *v)
 
 void virtio_put(struct virtio_queue *q, unsigned slot, void *buf, size_t len, bool device_writes)
 {
-	q->desc[slot] = (struct virtio_desc){ .address = (uint64_t)buf,
+	q->desc[slot] = (struct virtio_desc){ .address = physical(buf),
 		.len = (uint32_t)len,
 		.flags = device_writes ? DESC_DEVICE_WRITES : 0 };
 	q->avail->ring[q->put % q->slots] = (uint16_t)slot;
