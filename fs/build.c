@@ -29,7 +29,7 @@ struct building {
 	char *command, *source;
 	char sources[WORK_SOURCE_MAX]; /* what sources_from becomes */
 	bool changed;		       /* in kernel/ */
-	char **images; /* that must be there afterwards */
+	char **images;		       /* that must be there afterwards */
 };
 
 static char **copy_list(const char *const *from)
@@ -250,7 +250,8 @@ static int take_changes(struct work_job *j)
 	int err = difference_apply(j->base, j->view, j->root, j->dirfd, "kernel.lower", "kernel.new");
 
 	if (err)
-		return why_fail_errno(&j->why, err, "cannot put what was changed in kernel/ into the sources");
+		return why_fail_errno(
+			&j->why, err, "cannot put what was changed in kernel/ into the sources");
 	return io_remove_tree(j->dirfd, "kernel.lower");
 }
 

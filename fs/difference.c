@@ -91,8 +91,8 @@ static int scan_link(struct walk *w, int dirfd, const char *name, const struct e
 
 static int scan_dir(struct walk *w, int fd, uint32_t index, int depth);
 
-static int scan_subdir(struct walk *w, int dirfd, const char *name, const struct entry *own, uint32_t index,
-	int depth)
+static int scan_subdir(
+	struct walk *w, int dirfd, const char *name, const struct entry *own, uint32_t index, int depth)
 {
 	autoclose int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	bool there = own && own->type == ENTRY_DIR;
@@ -112,8 +112,8 @@ static int scan_subdir(struct walk *w, int dirfd, const char *name, const struct
 }
 
 /* (own), entry (index): what the registry has under this name; NULL, LOWER_NONE: nothing. */
-static int scan_entry(struct walk *w, int dirfd, const char *name, const struct entry *own, uint32_t index,
-	int depth)
+static int scan_entry(
+	struct walk *w, int dirfd, const char *name, const struct entry *own, uint32_t index, int depth)
 {
 	uint32_t placeholder = lower_of(dirfd, name);
 	struct stat st;

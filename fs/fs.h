@@ -23,7 +23,8 @@
  *          launch.c     deployers: starting, following, finding again; modes.c which there are
  *          files.c      run/ and the files of an instance, names.c their names, pending.c commands that wait (class RUN)
  *          stream.c     what parks: logs.c console, events, build.log; pipes.c stdin and stdout
- *          workspace.c  src/ (writable) and images/: real directories shown   (class SRC)
+ *          workspace.c  src/ (writable) and images/: real directories shown; kernel/, over the registry's
+ *                       sources (class SRC); kernel_dir.c whose they are, difference.c what was changed
  *          client/      diverfs-run, the program behind kernels/NAME/TAG/run
  */
 #ifndef FS_FS_H

@@ -220,7 +220,8 @@ int kernel_dir_pristine(struct instance *in, struct why *why)
 	char name[DIR_NAME_MAX], gone[32];
 
 	if (instance_busy(in))
-		return why_fail(why, -EBUSY, "pristine: %s is %s; stop it first", in->name, instance_state(in));
+		return why_fail(
+			why, -EBUSY, "pristine: %s is %s; stop it first", in->name, instance_state(in));
 	if (!in->kernel_dir)
 		return why_fail(why, -ENOENT, "pristine: there is no kernel/ yet: choose a kernel first");
 	dir_name(in->kernel_dir_of, name);

@@ -259,8 +259,8 @@ static int images_due(struct instance *in, const struct settings *s, struct why 
 {
 	struct work *w = &in->work;
 	const char *digest = view_digest(in->kernel->view);
-	bool own =
-		!in->cfg.build && !w->kernel_hash && (w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
+	bool own = !in->cfg.build && !w->kernel_hash &&
+		   (w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
 	char as_built[WORK_SOURCE_MAX], as_is[WORK_SOURCE_MAX];
 
 	build_source(in, s, as_built);
@@ -467,7 +467,8 @@ void work_cancel(struct instance *in)
 
 static void clean_run(struct work_job *j)
 {
-	static const char *const made[] = { "images", "images.new", "kernel", "kernel.new", "kernel.lower", "build" };
+	static const char *const made[] = { "images", "images.new", "kernel", "kernel.new", "kernel.lower",
+		"build" };
 
 	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]) && !j->err; i++)
 		j->err = io_remove_tree(j->dirfd, made[i]);

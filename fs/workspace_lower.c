@@ -337,8 +337,8 @@ static void copy_late(void *arg)
 
 	c->deadline = NULL;
 	c->j = NULL;
-	log_error("kernel/: the content of a file of %s:%s did not come within %d s",
-		view_name(c->w->lower), view_tag(c->w->lower), LOOKUP_DEADLINE_MS / 1000);
+	log_error("kernel/: the content of a file of %s:%s did not come within %d s", view_name(c->w->lower),
+		view_tag(c->w->lower), LOOKUP_DEADLINE_MS / 1000);
 	j->err = -ETIMEDOUT;
 	ws_job_done(j);
 }

@@ -52,8 +52,7 @@ void ws_found_close(struct ws_found *f)
 	*f = WS_FOUND_NONE;
 }
 
-int ws_open_child(
-	struct workspace *w, int dirfd, const char *name, enum ws_find how, struct ws_found *out)
+int ws_open_child(struct workspace *w, int dirfd, const char *name, enum ws_find how, struct ws_found *out)
 {
 	int err = 0;
 
