@@ -47,7 +47,4 @@ void views_lookup_tag(
 /* The node that such a lookup would give, if the view is in use: true. */
 bool views_node(struct fs *fs, const char *name, const char *reference, const char *listed, struct node *out);
 
-/* What the caller is told of an error of the cache. */
-int cache_errno(int err);
-
 #endif
