@@ -42,12 +42,13 @@ $(PLAIN:%=$(STAGE)/%/.done): $(STAGE)/%/.done: $(LIB_FILES) deployers/guest.h ex
 	@touch $@
 
 include examples/kernels/linux/stage.mk
+include deployers/cokernel/cokernel.mk
 
 # All kernels go into a new layout, which then takes the old one's place.
-$(REGISTRY)/index.json: $(KERNELS:%=$(STAGE)/%/.done) $(LINUX_STAGE)/.done $(BIN)/diverfs
+$(REGISTRY)/index.json: $(KERNELS:%=$(STAGE)/%/.done) $(LINUX_STAGE)/.done $(ROS_STAGE)/.done $(BIN)/diverfs
 	@rm -rf $(REGISTRY).tmp
 	@mkdir -p $(SHARE)
-	for k in $(KERNELS) $$([ ! -e $(LINUX_STAGE)/kernel.conf ] || echo linux); do $(BIN)/diverfs publish $(STAGE)/$$k $(REGISTRY).tmp || exit 1; done
+	for k in $(KERNELS) $$(for k in linux ros; do [ ! -e $(STAGE)/$$k/kernel.conf ] || echo $$k; done); do $(BIN)/diverfs publish $(STAGE)/$$k $(REGISTRY).tmp || exit 1; done
 	@rm -rf $(REGISTRY)
 	@mv $(REGISTRY).tmp $(REGISTRY)
 	@touch $@

@@ -12,6 +12,7 @@
 #include "fs/files.h"
 
 #include "cache/base/io.h"
+#include "fs/kernel_dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,19 +24,11 @@
 
 #define POS_FIRST   3u /* after "." and ".." */
 #define POS_SRC	    0x100u
-#define POS_IMAGES  0x101u
-#define POS_OUT	    0x102u
+#define POS_KERNEL  0x101u
+#define POS_IMAGES  0x102u
+#define POS_OUT	    0x103u
 #define POS_SCRATCH 0x10000u /* + id */
 #define POS_SERIAL  0x10000u /* in run/: + serial */
-
-/* The real directory that is shown as (name), or NULL. */
-static struct workspace *tree_by_name(const struct instance *in, const char *name)
-{
-	return strcmp(name, "src") == 0	     ? in->src
-	       : strcmp(name, "images") == 0 ? in->images
-	       : strcmp(name, "out") == 0    ? in->out
-					     : NULL;
-}
 
 static int file_by_name(const char *name)
 {
@@ -114,6 +107,18 @@ static bool was_refused(const struct instance *in, fuse_req_t req)
 {
 	return in->refused && in->refused == req_pid(req) && instance_busy(in) &&
 	       clock_mono_ns() - in->refused_ns < REFUSED_NS;
+}
+
+/* The directory that an instance has under this name, or NULL. */
+static struct workspace *tree_by_name(struct instance *in, const char *name)
+{
+	if (strcmp(name, "src") == 0)
+		return in->src;
+	if (strcmp(name, "images") == 0)
+		return in->images;
+	if (strcmp(name, "out") == 0)
+		return in->out;
+	return strcmp(name, "kernel") == 0 ? kernel_dir_get(in) : NULL;
 }
 
 static void lookup_tree(fuse_req_t req, struct instance *in, struct workspace *w)
@@ -205,6 +210,8 @@ static void list_instance(struct fs *fs, struct listing *l, struct instance *in,
 			return;
 	}
 	if (off < POS_SRC && !list_tree(l, "src", in->src, POS_SRC))
+		return;
+	if (off < POS_KERNEL && in->kernel_dir && !list_tree(l, "kernel", in->kernel_dir, POS_KERNEL))
 		return;
 	if (off < POS_IMAGES && !list_tree(l, "images", in->images, POS_IMAGES))
 		return;
