@@ -169,13 +169,36 @@ static void each(uint64_t start, uint64_t end,
 static void *limbo[2];
 static uint64_t limbo_bytes;
 
+/* The addresses of entries that the ROS had used (guest.h section 7) and that are no more, or say less. */
+static uint64_t shared_start = UINT64_MAX, shared_end;
+
+static uint64_t replace(uint64_t *e, uint64_t a, int level, uint64_t new)
+{
+	uint64_t old = __atomic_exchange_n(e, new, __ATOMIC_SEQ_CST); /* the ROS may mark it meanwhile */
+
+	flush_page(a);
+	if (old & GUEST_PTE_SHARED) {
+		uint64_t end = a + (level == 2 ? PAGE_2M : PAGE);
+
+		shared_start = a < shared_start ? a : shared_start;
+		shared_end = end > shared_end ? end : shared_end;
+	}
+	return old;
+}
+
+void paging_shared(uint64_t *start, uint64_t *end)
+{
+	*start = shared_start;
+	*end = shared_end;
+	shared_start = UINT64_MAX;
+	shared_end = 0;
+}
+
 static void unmap(uint64_t *e, uint64_t a, int level, uint64_t arg)
 {
-	void *page = at_physical(*e & ADDRESS);
+	void *page = at_physical(replace(e, a, level, 0) & ADDRESS);
 
 	(void)arg;
-	*e = 0;
-	flush_page(a);
 	*(void **)page = limbo[level - 1];
 	limbo[level - 1] = page;
 	limbo_bytes += level == 2 ? PAGE_2M : PAGE;
@@ -214,9 +237,29 @@ void paging_unmap(uint64_t start, uint64_t end)
 
 static void protect(uint64_t *e, uint64_t a, int level, uint64_t flags)
 {
-	(void)level;
-	*e = (*e & ADDRESS) | (*e & LARGE) | flags;
-	flush_page(a);
+	replace(e, a, level, (*e & ADDRESS) | (*e & LARGE) | flags);
+}
+
+/* Pages of (from) to (to). False: no memory for a page table; some may have been moved. */
+bool paging_move(uint64_t from, uint64_t to, uint64_t len)
+{
+	for (uint64_t at = 0, step; at < len; at += step) {
+		int level;
+		uint64_t *e = entry_for(from + at, 1, false, &level);
+
+		step = e ? PAGE : PAGE_2M - (from + at) % PAGE_2M;
+		if (!e || !*e)
+			continue;
+		if (level == 2 && ((from + at) % PAGE_2M || (to + at) % PAGE_2M || len - at < PAGE_2M)) {
+			split(e);
+			e = entry_for(from + at, 1, false, &level);
+		}
+		step = level == 2 ? PAGE_2M : PAGE;
+		if (paging_map(to + at, *e & ADDRESS, level == 2, *e & (MAP_WRITE | MAP_NX)))
+			return false;
+		replace(e, from + at, level, 0);
+	}
+	return true;
 }
 
 void paging_protect(uint64_t start, uint64_t end, uint64_t flags, bool none)

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* start.c: the kernel's life in the order in which it happens. Read the files in this order, too. */
-#include "kernel.h"
+#include "memfs.h"
 
 void start(uint32_t magic, const void *info);
 
 static int argc;
 static char *argv[ARGS_MAX + 1];
+
+/* The tree in memory, with what came along. */
+static void files_init(void)
+{
+	if (memfs_init())
+		panic("no memory for the tree of files");
+	if (boot.module.end)
+		cpio_unpack(at_physical(boot.module.start), boot.module.end - boot.module.start);
+}
 
 /* The first thread: from here on there is somebody who can wait. */
 static void begin(void *unused)
@@ -14,7 +23,8 @@ static void begin(void *unused)
 	smp_start();
 	io_init();
 	stdio_init();
-	process_start(argc, argv); /* the application's main() */
+	files_init();
+	program_start(argc, argv); /* the application's main() */
 }
 
 void start(uint32_t magic, const void *info)
