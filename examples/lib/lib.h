@@ -61,6 +61,11 @@ static inline void cpu_halt(void)
  * has its own, which lets others run. */
 void device_wait(void);
 
+/* console.c: where messages go and keys come from */
+void console_init(void);
+void console_write(const void *buf, size_t len);
+size_t console_read(void *buf, size_t len); /* what has arrived; does not wait */
+
 /* serial.c, print.c */
 void serial_init(void);
 void serial_write(const void *buf, size_t len);

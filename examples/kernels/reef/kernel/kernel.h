@@ -195,6 +195,7 @@ void fpu_fresh(void *area);
 #define VECTOR_RESCHED 0x41
 #define VECTOR_FLUSH   0x42
 #define VECTOR_SERIAL  0x43
+#define VECTOR_BELL    0x44 /* of a co-kernel */
 #define VECTOR_SYSCALL 256 /* in a frame: no vector */
 void idt_init(void);
 void idt_load(void);
@@ -258,6 +259,9 @@ extern uint64_t image_moved;
 #define MAP_WRITE 2ull
 #define MAP_NX	  (1ull << 63)
 void paging_init(void);
+void paging_prepare(void); /* of a co-kernel: before page_init */
+void paging_use(void);
+uint64_t paging_root(void); /* physical */
 int paging_map(uint64_t address, uint64_t physical, bool large, uint64_t flags);
 void paging_unmap(uint64_t start, uint64_t end); /* what was mapped there goes into limbo */
 uint64_t paging_limbo(void *list[2]);		 /* how much is there; takes it out (unless NULL) */
@@ -449,6 +453,7 @@ void stdio_init(void);	  /* stdio.c: descriptors 0, 1 and 2 */
 void stdio_changed(void); /* stdin may have something; from the interrupt */
 void io_write(const void *buf, size_t len);
 void io_console(const void *buf, size_t len);
+void io_typed(void); /* something was typed; interrupts off */
 int io_key(void); /* waits for a byte typed on the console */
 
 /* shell.c */

@@ -3,7 +3,7 @@
  * page.c: physical memory, by the buddy method: free pieces are PAGE << order long and aligned to it; two that were
  * split from one become one again. A byte a page says whether a free piece begins there, and its order.
  */
-#include "kernel.h"
+#include "cokernel.h"
 
 #define ORDERS	 19 /* up to 1 GiB */
 #define IS_FREE	 0x80
@@ -162,7 +162,7 @@ static uint64_t place_state(uint64_t len)
 
 		while ((r = in_the_way(start, start + len)))
 			start = r->end;
-		if (start + len <= boot.memory[i].end && start + len <= FOUR_GIB)
+		if (start + len <= boot.memory[i].end && (cokernel || start + len <= FOUR_GIB))
 			return start;
 	}
 	panic("no room for the page table of %lu bytes", len);
@@ -215,4 +215,7 @@ void page_init(void)
 			paging_map(DIRECT_MAP + a, a, true, MAP_WRITE | MAP_NX);
 		add_range(start, boot.memory[i].end);
 	}
+	for (uint64_t a = FOUR_GIB; cokernel && a < cokernel_memory_end(); a += PAGE_2M) /* the loader's */
+		if (!paging_present(DIRECT_MAP + a))
+			paging_map(DIRECT_MAP + a, a, true, MAP_WRITE | MAP_NX);
 }

@@ -8,23 +8,18 @@
  *
  * Who changes entries holds region.c's lock, but for the direct map, which only grows.
  */
-#include "kernel.h"
+#include "cokernel.h"
 
 #define PRESENT 1ull
 #define LARGE	0x80ull
 #define ADDRESS 0x000ffffffffff000ull
 
-extern uint64_t page_root[], page_dirs[], image_dir[];
+extern uint64_t page_root[], page_pointers[], page_dirs[], image_pointers[], image_dir[];
 uint64_t image_moved;
 
 static void flush_page(uint64_t a)
 {
 	__asm__ volatile("invlpg (%0)" ::"r"(a) : "memory");
-}
-
-static void flush_all(void)
-{
-	__asm__ volatile("mov %%cr3, %%rax; mov %%rax, %%cr3" ::: "rax", "memory");
 }
 
 void *at_physical(uint64_t address)
@@ -119,9 +114,31 @@ void paging_init(void)
 	for (uint64_t i = 0; i < 4 * 512ull; i++)
 		page_dirs[i] |= MAP_NX;
 	page_root[0] = 0;
-	if (paging_map(AP_PAGE, AP_PAGE, false, MAP_WRITE))
+	if (!cokernel && paging_map(AP_PAGE, AP_PAGE, false, MAP_WRITE))
 		panic("no memory for the first page tables");
-	flush_all();
+	paging_use();
+}
+
+uint64_t paging_root(void)
+{
+	return physical(page_root);
+}
+
+void paging_use(void)
+{
+	__asm__ volatile("mov %0, %%cr3" ::"r"(paging_root()) : "memory");
+}
+
+/* What boot.S does, for a CPU that was entered in 64-bit mode on other tables. */
+void paging_prepare(void)
+{
+	for (uint64_t i = 0; i < 4 * 512; i++)
+		page_dirs[i] = i * PAGE_2M | PRESENT | MAP_WRITE | LARGE;
+	for (uint64_t i = 0; i < 4; i++)
+		page_pointers[i] = physical(page_dirs + 512 * i) | PRESENT | MAP_WRITE;
+	image_pointers[510] = physical(image_dir) | PRESENT | MAP_WRITE;
+	page_root[256] = physical(page_pointers) | PRESENT | MAP_WRITE;
+	page_root[511] = physical(image_pointers) | PRESENT | MAP_WRITE;
 }
 
 void *map_device(uint64_t address, size_t len)
