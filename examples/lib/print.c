@@ -129,7 +129,7 @@ void vprintk(const char *fmt, va_list args)
 	struct sink s;
 
 	s.len = 0;
-	s.write = serial_write;
+	s.write = console_write;
 	format(&s, fmt, args);
 }
 

@@ -3,7 +3,7 @@
  * io.c: the streams and the console for many threads. lib/streams.c knows one user at a time: a mutex lets one in, and
  * when it has to wait for the device (device_wait) another may come in meanwhile.
  */
-#include "kernel.h"
+#include "cokernel.h"
 
 #define KEYS 256u
 
@@ -42,19 +42,19 @@ static void listen(void *unused)
 
 void io_init(void)
 {
-	serial_read(NULL, 0); /* from now on it interrupts */
+	console_read(NULL, 0); /* from now on it interrupts */
 	enter();
 	streams_init();
 	leave();
 	thread_create("listener", listen, NULL, PRIORITY_NORMAL);
 }
 
-static void serial_interrupt(void)
+void io_typed(void)
 {
 	uint8_t key;
 
 	lock_take(&typing.lock);
-	while (serial_read(&key, 1))
+	while (console_read(&key, 1))
 		if (keys_in - keys_out < KEYS)
 			keys[keys_in++ % KEYS] = key;
 	wake_locked(&typing, 0, 1);
@@ -64,7 +64,7 @@ static void serial_interrupt(void)
 void io_interrupt(unsigned vector)
 {
 	if (vector == VECTOR_SERIAL) {
-		serial_interrupt();
+		io_typed();
 		return;
 	}
 	lock_take(&devices.lock);
@@ -124,7 +124,7 @@ void io_write(const void *buf, size_t len)
 void io_console(const void *buf, size_t len)
 {
 	mutex_lock(&console);
-	serial_write(buf, len);
+	console_write(buf, len);
 	mutex_unlock(&console);
 }
 
@@ -163,15 +163,23 @@ int io_key(void)
 void exit(int status)
 {
 	if (!panicking) {
-		if (inside != current_thread()) /* else the host asked us to stop */
+		if (!cokernel && inside != current_thread()) /* else the host asked us to stop */
 			enter();
 		irq_save();
 		panic_stop_others();
 	}
+	if (cokernel)
+		cokernel_end(status & 255);
 	streams_exit(status & 255);
 	if (status & 255) /* nobody to tell it to but who reads the console */
 		printk("%s: exit status %d\n", KERNEL_NAME, status & 255);
 	power_off();
+}
+
+/* For the panic record: without the values. */
+static const char *words_of(const char *fmt, va_list args)
+{
+	return strcmp(fmt, "ended by %s") ? fmt : va_arg(args, const char *);
 }
 
 void panic(const char *fmt, ...)
@@ -187,6 +195,13 @@ void panic(const char *fmt, ...)
 	vprintk(fmt, args);
 	va_end(args);
 	printk("\n");
+	if (cokernel) {
+		va_start(args, fmt);
+		cokernel_failed(words_of(fmt, args));
+		va_end(args);
+		for (;;)
+			__asm__ volatile("cli; hlt");
+	}
 	if (++times > 2) /* telling the status is what failed */
 		reset();
 	exit(134);
