@@ -71,6 +71,7 @@ void serial_init(void);
 void serial_write(const void *buf, size_t len);
 size_t serial_read(void *buf, size_t len); /* what has arrived; does not wait */
 void vprintk(const char *fmt, va_list args);
+void format_words(char *to, size_t room, const char *fmt, va_list args); /* one thread at a time */
 
 /* streams.c */
 void streams_init(void);

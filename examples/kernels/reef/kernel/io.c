@@ -176,15 +176,10 @@ void exit(int status)
 	power_off();
 }
 
-/* For the panic record: without the values. */
-static const char *words_of(const char *fmt, va_list args)
-{
-	return strcmp(fmt, "ended by %s") ? fmt : va_arg(args, const char *);
-}
-
 void panic(const char *fmt, ...)
 {
 	static int times;
+	static char words[192];
 	va_list args;
 
 	irq_save();
@@ -197,8 +192,9 @@ void panic(const char *fmt, ...)
 	printk("\n");
 	if (cokernel) {
 		va_start(args, fmt);
-		cokernel_failed(words_of(fmt, args));
+		format_words(words, sizeof(words), fmt, args);
 		va_end(args);
+		cokernel_failed(words);
 		for (;;)
 			__asm__ volatile("cli; hlt");
 	}
