@@ -231,6 +231,7 @@ int main(int argc, char **argv)
 		return first_byte(argv + 2);
 	if (argc > 3 && strcmp(argv[1], "pipe") == 0)
 		return pipe_through(atoll(argv[2]), argv + 3);
-	fprintf(stderr, "usage: clock deploy INSTANCE | bare ARGS IMAGE | first COMMAND... | pipe BYTES COMMAND...\n");
+	fprintf(stderr, "usage: clock deploy INSTANCE | bare ARGS IMAGE | first COMMAND... | pipe BYTES "
+			"COMMAND...\n");
 	return 64;
 }

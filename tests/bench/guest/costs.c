@@ -158,9 +158,9 @@ static const struct {
 	const char *name;
 	void (*run)(long n);
 	long n;
-	uint64_t less;		/* ns of each that are not cost */
+	uint64_t less;		 /* ns of each that are not cost */
 	void *(*beside)(void *); /* another thread */
-	int cpus;		/* only with so many; 0: any */
+	int cpus;		 /* only with so many; 0: any */
 } all[] = {
 	{ "system call", bench_syscall, 50000, 0, NULL, 0 },
 	{ "clock_gettime", bench_clock, 50000, 0, NULL, 0 },
