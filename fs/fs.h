@@ -14,8 +14,9 @@
  *          root.c       /, README, modes, status, log             (class FIXED)
  *          kernels.c    kernels/: names and tags                  (class NAMES)
  *          views.c      below a tag: entries, run, cached         (class VIEW)
- *          content.c    a read of an artifact's file, which may have to wait for the registry
  *          cachedir.c   cache/: numbers, and ctl                   (class CACHE)
+ *          content.c    a read of an artifact's file, which may have to wait for the registry
+ *          search.c     search/: words become links               (class SEARCH)
  *          run.c        all instances: found again when a daemon begins, stopped when it ends
  *          instance.c   what an instance is, its states; texts.c what its small files say
  *          config.c     the text of config, checked; chosen.c its kernel, looked up; edit.c how it is written
@@ -43,6 +44,7 @@
 struct cachedir;
 struct kernels;
 struct run;
+struct searches;
 struct workspaces;
 struct fuse_session;
 
@@ -77,6 +79,7 @@ struct fs {
 	bool stopping;		       /* fs_shutdown was called: nothing new begins */
 	struct kernels *kernels;       /* kernels.c */
 	struct cachedir *cachedir;     /* cachedir.c */
+	struct searches *searches;     /* search.c */
 	struct run *run;	       /* instance.c */
 	struct workspaces *workspaces; /* workspace.c */
 };
@@ -91,6 +94,8 @@ void kernels_free(struct fs *fs);
 void cachedir_init(struct fs *fs);
 void cachedir_stop(struct fs *fs); /* commands that are under way end */
 void cachedir_free(struct fs *fs);
+void searches_init(struct fs *fs);
+void searches_free(struct fs *fs);
 int workspaces_init(struct fs *fs, struct why *why);
 void workspaces_free(struct fs *fs);
 int run_init(struct fs *fs, struct why *why); /* finds instances of an earlier daemon again */
