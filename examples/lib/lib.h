@@ -32,6 +32,11 @@ int args_parse(char *cmdline, const char *name, char **argv);
 /* memory.c */
 void memory_init(void);
 void *map_device(uint64_t address, size_t len); /* device registers, wherever they are */
+/* What a device calls the place that (p) points to. */
+static inline uint64_t physical(const volatile void *p)
+{
+	return (uint64_t)p;
+}
 extern char image_start[], image_text_end[], image_end[], stack_guard[]; /* link.ld, entry.S */
 
 /* trap.c */
@@ -63,6 +68,7 @@ void vprintk(const char *fmt, va_list args);
 /* streams.c */
 void streams_init(void);
 void streams_poll(void);	       /* looks for messages of the host; a request to stop ends the kernel */
+bool streams_interrupted(void);	       /* takes back the device's interrupt; false: there was none */
 void streams_exit(int status); /* returns if there is no control port */
 
 /* I/O ports */

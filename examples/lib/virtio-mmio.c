@@ -38,8 +38,8 @@ static void set(struct virtio *v, unsigned reg, uint32_t value)
 
 static void set_address(struct virtio *v, unsigned reg, const volatile void *p)
 {
-	set(v, reg, (uint32_t)(uint64_t)p);
-	set(v, reg + 4, (uint32_t)((uint64_t)p >> 32));
+	set(v, reg, (uint32_t)physical(p));
+	set(v, reg + 4, (uint32_t)(physical(p) >> 32));
 }
 
 static uint8_t get_status(struct virtio *v)
@@ -81,9 +81,13 @@ static void enable_queue(struct virtio *v, struct virtio_queue *q)
 	q->notify_wide = true;
 }
 
-static void ack(struct virtio *v)
+static bool ack(struct virtio *v)
 {
-	set(v, INTERRUPT_ACK, get(v, INTERRUPT_STATUS));
+	uint32_t status = get(v, INTERRUPT_STATUS);
+
+	if (status)
+		set(v, INTERRUPT_ACK, status);
+	return status;
 }
 
 static const struct virtio_transport mmio = { get_status, set_status, get_features, set_features,
