@@ -32,11 +32,10 @@ int args_parse(char *cmdline, const char *name, char **argv);
 /* memory.c */
 void memory_init(void);
 void *map_device(uint64_t address, size_t len); /* device registers, wherever they are */
-/* What a device calls the place that (p) points to. */
-static inline uint64_t physical(const volatile void *p)
-{
-	return (uint64_t)p;
-}
+/* Devices and page tables speak of physical addresses. A buffer for a device is physically in one piece if it comes from
+ * malloc, or lies within one page. Here both are the identity; a kernel with a map of its own has its own. */
+uint64_t physical(const volatile void *p);
+void *at_physical(uint64_t address); /* RAM, or one of the devices in the first 4 GiB */
 extern char image_start[], image_text_end[], image_end[], stack_guard[]; /* link.ld, entry.S */
 
 /* trap.c */

@@ -217,6 +217,7 @@ void apic_timer(uint32_t ticks);
 uint32_t apic_timer_left(void);
 void apic_timer_init(void);
 
+#define AP_PAGE 0x8000ull /* other CPUs start there; free in every machine: below the image, above the firmware's data */
 /* smp.c */
 void smp_start(void);
 void smp_flush(void); /* returns when no CPU remembers old translations; interrupts on */
@@ -238,7 +239,7 @@ void timer_cancel(struct timer *t); /* when it returns, ring() does not run and 
 void clock_tick(void);		    /* the timer interrupt */
 void clock_slice(struct cpu *c);    /* (c) = this one, interrupts off: a tick will come within a slice */
 
-/* page.c: physical memory in pieces of PAGE << order, aligned to their size; addresses are pointers. */
+/* page.c: physical memory in pieces of PAGE << order, aligned to their size, seen in the direct map. */
 #define ORDER_2M 9
 void page_init(void);
 void *page_alloc(unsigned order); /* not zeroed; NULL: none */
@@ -248,7 +249,10 @@ void page_free_len(void *p, uint64_t len);
 uint64_t page_total(void), page_left(void);
 void page_zero(void *p, uint64_t len);
 
-/* paging.c: translations. */
+/* paging.c: translations. Physical memory and devices are seen at DIRECT_MAP. The image lies IMAGE_OFFSET (Makefile) above
+ * its linked physical addresses, and those are (image_moved) below where it was really loaded. */
+#define DIRECT_MAP 0xffff800000000000ull
+extern uint64_t image_moved;
 #define MAP_WRITE 2ull
 #define MAP_NX	  (1ull << 63)
 void paging_init(void);
@@ -269,8 +273,8 @@ int region_remove(uint64_t start, uint64_t len);
 int region_protect(uint64_t start, uint64_t len, unsigned protection);
 bool region_fault(uint64_t address, uint64_t error);
 uint64_t region_bytes(void);
-#define REGION_BASE 0x10000000000ull
-#define REGION_END  0x600000000000ull
+#define REGION_BASE 0xffffc00000000000ull
+#define REGION_END  0xffffe00000000000ull
 
 /* sched.c, thread.c */
 enum thread_state { RUNNING, READY, BLOCKED, DEAD };

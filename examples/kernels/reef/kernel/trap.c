@@ -107,7 +107,7 @@ static const char *likely(const struct frame *f, uint64_t address)
 {
 	if (f->vector != PAGE_FAULT)
 		return "an exception";
-	if (address < PAGE)
+	if (address < 16 * PAGE)
 		return "a null pointer";
 	if (f->error & 2 && (char *)address >= image_start && (char *)address < image_text_end)
 		return "a write to a constant";
