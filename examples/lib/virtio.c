@@ -126,12 +126,17 @@ void virtio_kick(struct virtio_queue *q)
 		*(volatile uint16_t *)q->notify = q->index;
 }
 
+bool virtio_used(const struct virtio_queue *q)
+{
+	return __atomic_load_n(&q->used->index, __ATOMIC_ACQUIRE) != q->got;
+}
+
 int virtio_get(struct virtio_queue *q, uint32_t *len)
 {
 	unsigned at = q->got % q->slots;
 	uint32_t slot;
 
-	if (__atomic_load_n(&q->used->index, __ATOMIC_ACQUIRE) == q->got)
+	if (!virtio_used(q))
 		return -1;
 	slot = q->used->ring[at].slot;
 	*len = q->used->ring[at].len;

@@ -34,7 +34,6 @@ static struct {
 	struct block *list;
 } common[CLASSES];
 
-void *calloc(size_t n, size_t len);
 void *memalign(size_t align, size_t len);
 void *aligned_alloc(size_t align, size_t len);
 int posix_memalign(void **out, size_t align, size_t len);

@@ -299,6 +299,8 @@ static long send_stream(struct file *f, const char *buf, size_t len, unsigned fl
 		else
 			err = flags & MSG_DONTWAIT ? -EAGAIN : file_wait(f, POLLOUT, until);
 	} while (!err && done < len);
+	if (n == -EPIPE && !(flags & MSG_NOSIGNAL))
+		signal_self(SIGPIPE);
 	return done ? (long)done : err ? err : n;
 }
 

@@ -80,6 +80,7 @@ void socket_drop_input(struct socket *s);
 unsigned socket_poll(struct socket *s);
 int socket_errno(err_t err);
 extern const struct file_ops socket_ops;
+#define SIGPIPE	     13
 #define MSG_PEEK     0x02u
 #define MSG_TRUNC    0x20u
 #define MSG_DONTWAIT 0x40u
