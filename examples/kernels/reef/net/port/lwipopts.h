@@ -33,6 +33,7 @@
 #define LWIP_NETIF_LOOPBACK 1
 #define LWIP_HAVE_LOOPIF    1
 #define LWIP_NETIF_HOSTNAME 1
+#define LWIP_NETIF_STATUS_CALLBACK 1
 #define SO_REUSE	    1
 
 #define TCP_MSS		    1460
