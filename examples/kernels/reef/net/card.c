@@ -11,6 +11,7 @@
 #define FEATURE_MAC (1ull << 5)
 #define BUFFER	    2048u /* two a page: header and the largest frame */
 #define FRAME_MAX   1514u
+#define STALLED_NS  200000000ull
 
 struct header { /* in front of each frame; no offload is agreed on, so it is all 0 */
 	uint8_t flags, gso_type;
@@ -23,27 +24,48 @@ static struct virtio_queue rx, tx; /* the net lock guards both */
 static char *rx_buf[VIRTIO_SLOTS], *tx_buf[VIRTIO_SLOTS];
 static unsigned idle[VIRTIO_SLOTS], idle_count; /* transmit slots */
 static struct netif *card;
-static struct wait_queue arrivals; /* its lock guards the next */
-static bool arrived;
+
+static struct bell { /* rung by an interrupt, heard by one thread */
+	struct wait_queue queue; /* its lock guards the next */
+	bool rung;
+} arrivals, departures;
+
+static void bell_ring(struct bell *b)
+{
+	uint64_t flags = lock_save(&b->queue.lock);
+
+	b->rung = true;
+	wake_locked(&b->queue, 0, 1);
+	lock_restore(&b->queue.lock, flags);
+}
+
+/* Nobody has rung since bell_reset: waits for it, or for the time. */
+static void bell_wait(struct bell *b, uint64_t until)
+{
+	uint64_t flags = wait_begin(&b->queue, until);
+
+	if (b->rung)
+		wait_not(&b->queue, flags);
+	else
+		wait_on(&b->queue, 0, flags);
+}
+
+static void bell_reset(struct bell *b)
+{
+	__atomic_store_n(&b->rung, false, __ATOMIC_SEQ_CST); /* before the look at what it is rung for */
+}
 
 static void ring(struct device *d)
 {
 	(void)d;
 	virtio_interrupts(&rx, false);
-	lock_take(&arrivals.lock);
-	arrived = true;
-	wake_locked(&arrivals, 0, 1);
-	lock_drop(&arrivals.lock);
+	bell_ring(&arrivals);
+	bell_ring(&departures);
 }
 
 void card_wait(uint64_t until)
 {
-	uint64_t flags = wait_begin(&arrivals, until);
-
-	if (arrived)
-		wait_not(&arrivals, flags);
-	else
-		wait_on(&arrivals, 0, flags);
+	bell_wait(&arrivals, until);
 }
 
 /* False: the device was done with none. */
@@ -60,7 +82,7 @@ static bool collect(void)
 	return any;
 }
 
-/* A transmit slot; -1: the device has had them all for a millisecond. lwIP then tries again later. */
+/* A transmit slot; -1: the device keeps them all. lwIP then tries again later. */
 static int take_slot(void)
 {
 	uint64_t until;
@@ -68,12 +90,13 @@ static int take_slot(void)
 	if (idle_count < tx.slots / 2u)
 		collect();
 	if (!idle_count) {
-		until = clock_ns() + 1000000;
-		while (!collect())
-			if (clock_ns() > until)
-				return -1;
+		until = clock_ns() + STALLED_NS;
+		virtio_interrupts(&tx, true);
+		for (bell_reset(&departures); !collect() && clock_ns() < until; bell_reset(&departures))
+			bell_wait(&departures, until);
+		virtio_interrupts(&tx, false);
 	}
-	return (int)idle[--idle_count];
+	return idle_count ? (int)idle[--idle_count] : -1;
 }
 
 static err_t transmit(struct netif *n, struct pbuf *p)
@@ -122,21 +145,14 @@ static unsigned receive_all(void)
 
 void card_receive(void)
 {
-	uint64_t flags;
-
 	if (!card)
 		return;
-	flags = lock_save(&arrivals.lock);
-	arrived = false;
-	lock_restore(&arrivals.lock, flags);
+	bell_reset(&arrivals);
 	while (receive_all())
 		;
 	virtio_interrupts(&rx, true);
-	if (!receive_all()) /* what came in between makes no interrupt */
-		return;
-	flags = lock_save(&arrivals.lock);
-	arrived = true;
-	lock_restore(&arrivals.lock, flags);
+	if (receive_all()) /* what came in between makes no interrupt */
+		bell_ring(&arrivals);
 }
 
 static err_t init(struct netif *n)
