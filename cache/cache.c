@@ -5,12 +5,10 @@
 #include "cache/base/io.h"
 #include "cache/impl.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,6 +74,7 @@ void cache_unref(struct cache *c)
 	}
 	names_put(c->names);
 	catalog_close(c->catalog);
+	room_close(c->room);
 	close_fd(c->dirfd);
 	close_fd(c->trees_fd);
 	close_fd(c->packs_fd);
@@ -112,6 +111,39 @@ static int open_dirs(struct cache *c, struct why *why)
 	return err;
 }
 
+/* --- housekeeping ----------------------------------------------------------------------------- */
+
+#define HOUSE_MS 5000
+
+static void keep_house(struct cache *c);
+
+static void house_run(void *arg)
+{
+	struct cache *c = arg;
+	room_rest(c->room);
+	room_sweep(c->room);
+}
+
+static void house_due(void *arg);
+
+static void house_done(void *arg)
+{
+	struct cache *c = arg;
+	if (!c->closing)
+		c->tick = loop_after(c->loop, HOUSE_MS, house_due, c);
+}
+
+static void house_due(void *arg)
+{
+	keep_house(arg);
+}
+
+static void keep_house(struct cache *c)
+{
+	c->tick = NULL;
+	cache_job(c, house_run, house_done, c);
+}
+
 int cache_open(const struct cache_options *options, struct cache **out, struct why *why)
 {
 	struct cache *c = xcalloc(1, sizeof(*c));
@@ -132,6 +164,8 @@ int cache_open(const struct cache_options *options, struct cache **out, struct w
 		cache_unref(c);
 		return err;
 	}
+	c->room = room_open(c->dirfd, options->quota);
+	keep_house(c);
 	*out = c;
 	return 0;
 }
@@ -140,6 +174,7 @@ void cache_close(struct cache *c)
 {
 	pthread_mutex_lock(&c->lock);
 	c->closing = true;
+	timer_cancel(c->tick);
 	while (c->running > 0)
 		pthread_cond_wait(&c->idle, &c->lock);
 	pthread_mutex_unlock(&c->lock);
@@ -161,51 +196,6 @@ int cache_add_registry(struct cache *c, const char *where, struct why *why)
 }
 
 /* --- status ----------------------------------------------------------------------------------- */
-
-static void count_dir(int at, uint64_t *used, uint64_t *objects)
-{
-	int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d) {
-		close_fd(fd);
-		return;
-	}
-	for (struct dirent *e; (e = readdir(d));) {
-		struct stat st;
-		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
-			*used += (uint64_t)st.st_blocks * 512;
-			++*objects;
-		}
-	}
-	closedir(d);
-}
-
-static void count_run(void *arg)
-{
-	struct cache *c = arg;
-	uint64_t used = 0, objects = 0;
-	count_dir(c->trees_fd, &used, &objects);
-	count_dir(c->packs_fd, &used, &objects);
-	count_dir(c->objects_fd, &used, &objects);
-	c->used = used;
-	c->objects = objects;
-}
-
-static void count_done(void *arg)
-{
-	struct cache *c = arg;
-	c->counting = false;
-}
-
-static void count_again(struct cache *c)
-{
-	uint64_t now = clock_mono_ns();
-	if (c->counting || (c->counted_at && now - c->counted_at < UINT64_C(2000000000)))
-		return;
-	c->counting = true;
-	c->counted_at = now;
-	cache_job(c, count_run, count_done, c);
-}
 
 static void put_place(struct place *p, struct buf *out)
 {
@@ -230,8 +220,18 @@ void cache_status(struct cache *c, struct buf *out)
 {
 	for (uint32_t i = 0; i < c->place_count; i++)
 		put_place(&c->places[i], out);
+	struct cache_usage u;
+	cache_usage(c, &u);
 	buf_printf(out, "cache %s: ", c->dir);
-	conf_put_size(out, c->used);
-	buf_printf(out, " used, %llu objects\n", (unsigned long long)c->objects);
-	count_again(c);
+	conf_put_size(out, u.used);
+	buf_puts(out, " used of ");
+	conf_put_size(out, u.quota);
+	buf_printf(out, ", %llu objects\n", (unsigned long long)u.objects);
+}
+
+void cache_usage(struct cache *c, struct cache_usage *out)
+{
+	struct room_usage u;
+	room_usage(c->room, &u);
+	*out = (struct cache_usage){ u.used, u.quota, u.files, c->fetched };
 }

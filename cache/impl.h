@@ -17,6 +17,7 @@
 #include "cache/catalog.h"
 #include "cache/pack.h"
 #include "cache/registry.h"
+#include "cache/room.h"
 
 #include <pthread.h>
 
@@ -41,6 +42,7 @@ struct cache {
 	char *dir;
 	int dirfd, trees_fd, packs_fd, objects_fd; /* set once */
 	struct catalog *catalog;		   /* any */
+	struct room *room;			   /* any */
 	struct place places[MAX_REGISTRIES];
 	_Atomic uint32_t place_count; /* those below it are there */
 
@@ -59,9 +61,8 @@ struct cache {
 
 	char *scratch; /* SCRATCH bytes, for chunks of which a part is read */
 
-	_Atomic uint64_t used, objects; /* of the directory, as of the last count */
-	_Atomic bool counting;
-	uint64_t counted_at;
+	_Atomic uint64_t fetched; /* bytes that came from registries */
+	struct timer *tick;	  /* housekeeping; NULL while it runs */
 };
 
 struct pack_ref { /* packs are shared between contents: two tags with one src/ */

@@ -10,12 +10,15 @@
 #include "cache/layer.h"
 #include "cache/limits.h"
 #include "cache/object.h"
+#include "cache/room.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct loading {
 	struct cache *cache; /* NULL: nothing is kept */
@@ -24,13 +27,20 @@ struct loading {
 	const char *repository;
 };
 
+static void count_fetched(const struct loading *l, uint64_t bytes)
+{
+	if (l->cache)
+		l->cache->fetched += bytes;
+}
+
 static int get_manifest(const struct loading *l, const struct digest *d, struct buf *out, struct why *why)
 {
 	if (object_get(l->objects_fd, d, MAX_MANIFEST, out) == 0)
 		return 0;
 	int err = l->reg->ops->manifest(l->reg, l->repository, d, out, why);
+	count_fetched(l, out->len);
 	if (!err)
-		err = object_put(l->objects_fd, d, out, why);
+		err = object_put(l->objects_fd, l->cache ? l->cache->room : NULL, d, out, why);
 	if (err)
 		why_prefix(why, "manifest");
 	return err;
@@ -52,9 +62,10 @@ static int get_blob(const struct loading *l, const struct descriptor *d, const c
 	char *to = buf_reserve(out, d->size);
 	int err = l->reg->ops->blob(l->reg, l->repository, &d->digest, d->size, 0, to, d->size, why);
 	if (!err) {
+		count_fetched(l, d->size);
 		out->len = d->size;
 		out->data[out->len] = 0;
-		err = object_put(l->objects_fd, &d->digest, out, why);
+		err = object_put(l->objects_fd, l->cache ? l->cache->room : NULL, &d->digest, out, why);
 	}
 	if (err)
 		why_prefix(why, "%s", what);
@@ -131,6 +142,7 @@ static int add_source(
 	autobuf struct buf packed = { 0 };
 	char *to = buf_reserve(&packed, place.packed);
 	err = l->reg->ops->blob(l->reg, l->repository, &d->digest, d->size, place.off, to, place.packed, why);
+	count_fetched(l, place.packed);
 	if (!err)
 		err = layer_toc_add(b, src, &d->digest, d->size, &place, to, why);
 	if (err)
@@ -187,7 +199,7 @@ static int keep_tree(struct cache *c, const struct digest *d, struct buf *bytes,
 {
 	char name[DIGEST_HEX_LEN + 8];
 	tree_file_name(d, name);
-	int err = io_write_file(c->trees_fd, name, bytes->data, bytes->len, 0444, true);
+	int err = room_write_file(c->room, c->trees_fd, name, bytes->data, bytes->len);
 	if (!err)
 		err = tree_open(c->trees_fd, name, d, out);
 	if (!err)
@@ -213,6 +225,8 @@ static int find_tree(struct cache *c, const struct digest *d, struct tree **out)
 	char name[DIGEST_HEX_LEN + 8];
 	tree_file_name(d, name);
 	int err = tree_open(c->trees_fd, name, d, out);
+	if (!err)
+		utimensat(c->trees_fd, name, NULL, AT_SYMLINK_NOFOLLOW); /* used: not the next to be evicted */
 	if (err == -EILSEQ)
 		log_warn("cache: tree %s is damaged and is made again", name);
 	return err;

@@ -9,6 +9,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define OTHERS_MS 2000
 
 /* --- one chunk -------------------------------------------------------------------------------- */
 
@@ -43,9 +46,24 @@ static int fetch_chunk(const struct view *v, const struct tree_chunk *c, void *b
 	autofree char *packed = c->kind == CHUNK_ZSTD ? xmalloc(c->packed) : NULL;
 	int err = v->registry->ops->blob(v->registry, v->name, &l->blob, l->blob_size, c->blob_off,
 		packed ? packed : buf, c->packed, why);
+	if (!err)
+		v->cache->fetched += c->packed;
 	if (!err && packed)
 		err = zstd_unpack(packed, c->packed, buf, c->raw, why);
 	return err;
+}
+
+/* Another process may be fetching the chunk: it is waited for as long as that takes a healthy one. True if nobody else
+ * does now. */
+static bool wait_for_others(struct pack *p, uint32_t number)
+{
+	static const struct timespec moment = { .tv_nsec = 2000000 };
+	for (int i = 0; i < OTHERS_MS / 2 && !pack_has(p, number); i++) {
+		if (pack_claim(p, number))
+			return true;
+		nanosleep(&moment, NULL);
+	}
+	return false;
 }
 
 int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
@@ -56,8 +74,12 @@ int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
 	struct why in = { 0 };
 	uint32_t number = 0;
 	struct pack *p = content_pack(v->content, i, &number)->pack;
-	if (pack_get(p, number, c, buf, false) == 0)
+	bool mine = wait_for_others(p, number);
+	if (pack_get(p, number, c, buf, false) == 0) {
+		if (mine)
+			pack_unclaim(p, number);
 		return 0;
+	}
 	int err = fetch_chunk(v, c, buf, &in);
 	if (!err) {
 		digest_of(buf, c->raw, &is);
@@ -71,10 +93,13 @@ int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
 	}
 	if (err) {
 		bad_chunk(v, i, &in);
-		return why_fail(why, err, "%s", in.text);
+		why_fail(why, err, "%s", in.text);
+	} else {
+		pack_put(p, number, c, buf);
 	}
-	pack_put(p, number, c, buf);
-	return 0;
+	if (mine)
+		pack_unclaim(p, number);
+	return err;
 }
 
 /* --- now -------------------------------------------------------------------------------------- */

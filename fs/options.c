@@ -27,9 +27,10 @@
 #define INSTANCES_DEFAULT 64
 #define INSTANCES_MAX	  4096
 #define MEMORY_MIN	  (16u << 20)
+#define QUOTA_MIN	  (1u << 20)
 
 struct raw { /* as written */
-	char *cache, *state, *memory, *instances, *qemu, *bwrap, *fsname;
+	char *cache, *state, *quota, *memory, *instances, *qemu, *bwrap, *fsname;
 	int keep, allow_other, foreground, debug, help, version;
 	char **words; /* registries, then the mount point */
 	size_t count;
@@ -47,6 +48,7 @@ struct raw { /* as written */
 static const struct fuse_opt spec[] = {
 	VALUE("cache", cache),
 	VALUE("state", state),
+	VALUE("quota", quota),
 	VALUE("memory", memory),
 	VALUE("instances", instances),
 	VALUE("qemu", qemu),
@@ -97,6 +99,7 @@ static const char help_text[] =
 	"/var/cache/diverfs)\n"
 	"    state=DIR          where instances and the log are  (~/.local/state/diverfs; root: "
 	"/var/lib/diverfs)\n"
+	"    quota=SIZE         how much of it                   (a fifth of its file system)\n"
 	"    memory=SIZE        what all running kernels may have together (half of the machine's)\n"
 	"    instances=N        how many instances there may be  (64)\n"
 	"    keep               unmounting leaves running kernels running\n"
@@ -246,6 +249,8 @@ static int set_limits(const struct raw *r, struct fs_options *o, struct why *why
 	o->memory_max = memory / 2;
 	int err = r->memory ? conf_size("memory", r->memory, MEMORY_MIN, UINT64_MAX / 2, &o->memory_max, why)
 			    : 0;
+	if (!err && r->quota)
+		err = conf_size("quota", r->quota, QUOTA_MIN, UINT64_MAX / 2, &o->quota, why);
 	if (!err && r->instances)
 		err = conf_number("instances", r->instances, 1, INSTANCES_MAX, &n, why);
 	o->instances_max = (uint32_t)n;
@@ -305,6 +310,7 @@ static void raw_free(struct raw *r)
 	free(r->words);
 	free(r->cache);
 	free(r->state);
+	free(r->quota);
 	free(r->memory);
 	free(r->instances);
 	free(r->qemu);

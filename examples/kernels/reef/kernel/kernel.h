@@ -51,6 +51,7 @@ struct cpu { /* %gs points to it; the first fields are known to entry.S by their
 	unsigned number;
 	uint32_t apic_id;
 	volatile bool online, idling, flush;
+	volatile bool polling; /* idling, but looks at its queue all the time */
 	struct thread *idle, *previous;
 	struct thread *fpu_owner; /* whose state is in the registers */
 	struct lock run_lock;	  /* guards the next five */
@@ -64,7 +65,8 @@ struct cpu { /* %gs points to it; the first fields are known to entry.S by their
 	struct {
 		void *list;
 		unsigned count;
-	} cache[CLASSES]; /* malloc.c; preemption off */
+	} cache[CLASSES]; /* malloc.c; preemption off, as for the next */
+	void *spare;
 	uint64_t gdt[5];
 	struct {
 		uint32_t reserved0;
@@ -296,6 +298,10 @@ struct wait_queue {
 	struct lock lock;
 	struct thread *first, *last;
 };
+struct fpu_control {
+	uint32_t sse;
+	uint16_t x87;
+};
 struct thread {
 	uint64_t sp; /* saved; the first field, for entry.S */
 	struct thread *next;
@@ -306,6 +312,8 @@ struct thread {
 	char *stack;
 	void *fpu;	     /* NULL: a kernel thread, without */
 	struct cpu *fpu_cpu; /* which loaded it last */
+	bool fpu_free;	     /* it waits in a function it called, and expects only fpu_control back */
+	struct fpu_control fpu_control;
 	uint64_t *canary;    /* at the end of the kernel stack */
 	struct wait_queue *volatile waiting_on;
 	struct thread *wait_next;
@@ -392,6 +400,8 @@ void semaphore_up(struct semaphore *s);
 /* futex.c */
 long futex(uint32_t *word, int op, uint32_t value, uint64_t timeout);
 void futex_wake(uint32_t *word, unsigned most);
+
+extern char call_return[]; /* call.S: where a system call that was a function call goes on */
 
 /* calls_time.c, syscall.c, process.c */
 struct timespec {

@@ -21,10 +21,13 @@ const char *syscall_name(uint64_t number)
 
 void syscall_dispatch(struct frame *f)
 {
+	struct thread *t = current_thread();
 	uint64_t number = f->rax;
 
 	f->error = number; /* for signal.c, should the call be made again */
+	t->fpu_free = f->rip == (uint64_t)call_return;
 	f->rax = (uint64_t)(number < CALLS && calls[number].local ? calls[number].local(f) : -ENOSYS);
-	if (signal_wanted(current_thread()) || (int64_t)f->rax == -ERESTART)
+	t->fpu_free = false;
+	if (signal_wanted(t) || (int64_t)f->rax == -ERESTART)
 		signal_leave(f);
 }
