@@ -176,6 +176,8 @@ int io_key(void)
 void exit(int status)
 {
 	if (!panicking) {
+		if (net_finish)
+			net_finish();
 		if (inside != current_thread()) /* else the host asked us to stop */
 			enter();
 		irq_save();

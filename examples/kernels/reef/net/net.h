@@ -20,8 +20,6 @@ void net_lock(void);
 void net_unlock(void); /* what was sent to ourselves is delivered first */
 /* Waits until (ip) can be reached from here, or nothing is to be hoped for; then whether it can. */
 bool net_route(const ip4_addr_t *ip);
-/* Sends what the application wrote last, as far as the other end takes it within a second: the machine is about to end. */
-void net_finish(void);
 
 /* card.c: virtio net. */
 bool card_open(struct netif *netif); /* false: there is none */

@@ -186,6 +186,7 @@ static bool all_sent(void)
 	return true;
 }
 
+/* What the application wrote last, as far as the other end takes it within a second: the machine is about to end. */
 void net_finish(void)
 {
 	uint64_t until = clock_ns() + FINISH_MS * MS;
