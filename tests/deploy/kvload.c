@@ -51,7 +51,8 @@ static void ask(struct client *c, unsigned number)
 	if (!c->getting) {
 		c->serial++;
 		c->value_len = (c->serial * 7919u + number * 104729u) % (len_max + 1);
-		c->request_len = (size_t)sprintf(c->request, "set key-%u-%u 7 0 %zu\r\n", number, c->serial % 50, c->value_len);
+		c->request_len = (size_t)sprintf(
+			c->request, "set key-%u-%u 7 0 %zu\r\n", number, c->serial % 50, c->value_len);
 		fill(c->request + c->request_len, c->value_len, c->serial ^ number << 16);
 		c->request_len += c->value_len;
 		memcpy(c->request + c->request_len, "\r\n", 2);
@@ -60,7 +61,8 @@ static void ask(struct client *c, unsigned number)
 		return;
 	}
 	c->request_len = (size_t)sprintf(c->request, "get key-%u-%u\r\n", number, c->serial % 50);
-	c->want_len = (size_t)sprintf(c->want, "VALUE key-%u-%u 7 %zu\r\n", number, c->serial % 50, c->value_len);
+	c->want_len =
+		(size_t)sprintf(c->want, "VALUE key-%u-%u 7 %zu\r\n", number, c->serial % 50, c->value_len);
 	fill(c->want + c->want_len, c->value_len, c->serial ^ number << 16);
 	c->want_len += c->value_len;
 	memcpy(c->want + c->want_len, "\r\nEND\r\n", 7);
@@ -70,7 +72,8 @@ static void ask(struct client *c, unsigned number)
 static void push(struct client *c)
 {
 	while (c->sent < c->request_len) {
-		ssize_t n = send(c->fd, c->request + c->sent, c->request_len - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send(
+			c->fd, c->request + c->sent, c->request_len - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EAGAIN)
 			return;
@@ -108,7 +111,9 @@ static bool pull(struct client *c, unsigned number)
 
 static int connect_to(int port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in a = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
 	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)))
@@ -123,7 +128,8 @@ static void greet(int fd)
 	static const char hello[] = "version\r\n", welcome[] = "VERSION ";
 	char got[80];
 
-	if (send(fd, hello, sizeof(hello) - 1, MSG_NOSIGNAL) < 0 || recv(fd, got, sizeof(got), 0) < (ssize_t)sizeof(welcome))
+	if (send(fd, hello, sizeof(hello) - 1, MSG_NOSIGNAL) < 0 ||
+		recv(fd, got, sizeof(got), 0) < (ssize_t)sizeof(welcome))
 		die("version");
 	if (memcmp(got, welcome, sizeof(welcome) - 1) != 0) {
 		fprintf(stderr, "kvload: this is no key-value server\n");
@@ -175,8 +181,10 @@ int main(int argc, char **argv)
 	if (argc > 4)
 		len_max = (unsigned)atoi(argv[4]) < LEN_MAX ? (unsigned)atoi(argv[4]) : LEN_MAX;
 	for (unsigned i = 0; i < count; i++) {
-		c[i] = (struct client){ .fd = connect_to(atoi(argv[1])), .request = need(len_max + HEAD_MAX),
-			.want = need(len_max + HEAD_MAX), .got = need(len_max + HEAD_MAX) };
+		c[i] = (struct client){ .fd = connect_to(atoi(argv[1])),
+			.request = need(len_max + HEAD_MAX),
+			.want = need(len_max + HEAD_MAX),
+			.got = need(len_max + HEAD_MAX) };
 		greet(c[i].fd);
 		p[i] = (struct pollfd){ c[i].fd, POLLIN, 0 };
 	}

@@ -69,7 +69,8 @@ static void found(void *arg, const struct item *it)
 {
 	struct getting *g = arg;
 	char head[KEY_MOST + 80];
-	int n = snprintf(head, sizeof(head), "VALUE %.*s %" PRIu32 " %" PRIu32, (int)it->key_len, it->bytes, it->flags, it->len);
+	int n = snprintf(head, sizeof(head), "VALUE %.*s %" PRIu32 " %" PRIu32, (int)it->key_len, it->bytes,
+		it->flags, it->len);
 
 	if (g->version)
 		n += snprintf(head + n, sizeof(head) - (size_t)n, " %" PRIu64, it->version);
@@ -155,7 +156,8 @@ void command_value(struct connection *c)
 	const char *end = it->bytes + it->key_len + it->len;
 
 	c->pending = NULL;
-	if (memcmp(end, "\r\n", 2) != 0) { /* the line that follows begins where it should, or is another error */
+	if (memcmp(end, "\r\n", 2) !=
+		0) { /* the line that follows begins where it should, or is another error */
 		item_free(it);
 		say(c, "CLIENT_ERROR bad data chunk\r\n");
 		return;
@@ -189,7 +191,7 @@ static void cas(struct connection *c, struct words *w)
 	store(c, w, CAS);
 }
 
-static void delete(struct connection *c, struct words *w)
+static void delete (struct connection *c, struct words *w)
 {
 	if (!key_ok(w->word[1])) {
 		bad(c);
@@ -281,7 +283,9 @@ static void show(struct connection *c, struct words *w)
 	(void)w;
 	answer_text(c, "STAT version " KV_VERSION "\r\n");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		answer(c, line, (size_t)snprintf(line, sizeof(line), "STAT %s %" PRIu64 "\r\n", rows[i].name, rows[i].value));
+		answer(c, line,
+			(size_t)snprintf(
+				line, sizeof(line), "STAT %s %" PRIu64 "\r\n", rows[i].name, rows[i].value));
 	answer_text(c, "END\r\n");
 }
 

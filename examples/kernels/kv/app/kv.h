@@ -57,18 +57,18 @@ extern struct stats {
 /* --- connection.c */
 struct connection {
 	int fd;
-	bool ended;    /* the other end says no more */
-	bool closing;  /* when all answers are sent */
-	bool broken;   /* at once */
+	bool ended;   /* the other end says no more */
+	bool closing; /* when all answers are sent */
+	bool broken;  /* at once */
 	bool watched_out;
 	struct item *pending; /* its value is coming */
 	size_t have;	      /* of its value, and the \r\n behind it */
 	uint64_t skip;	      /* bytes of a value that is not wanted */
 	enum how how;
 	uint64_t version;
-	bool quiet;	       /* noreply */
+	bool quiet;		 /* noreply */
 	const char *skip_answer; /* what to say once it was skipped; NULL: nothing */
-	size_t in_at, in_len;  /* what is in (in) and was not used yet */
+	size_t in_at, in_len;	 /* what is in (in) and was not used yet */
 	size_t out_at, out_len, out_room;
 	char *out;
 	char in[LINE_MOST + 2];

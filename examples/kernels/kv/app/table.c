@@ -166,7 +166,8 @@ static enum outcome put(struct shard *s, struct item **new, enum how how, uint64
 	if (r != STORED)
 		return r;
 	if (how == APPEND || how == PREPEND) {
-		struct item *both = (uint64_t)(*at)->len + it->len <= VALUE_MOST ? join(*at, it, how == PREPEND) : NULL;
+		struct item *both =
+			(uint64_t)(*at)->len + it->len <= VALUE_MOST ? join(*at, it, how == PREPEND) : NULL;
 
 		if (!both)
 			return NO_MEMORY;
@@ -256,7 +257,8 @@ static enum outcome count(struct shard *s, const struct item *old, bool down, ui
 	if (!number_of(old, value))
 		return NOT_NUMBER;
 	*value = down ? (*value > by ? *value - by : 0) : *value + by; /* upwards it wraps */
-	it = item_new(old->bytes, old->key_len, (uint32_t)snprintf(text, sizeof(text), "%llu", (unsigned long long)*value));
+	it = item_new(old->bytes, old->key_len,
+		(uint32_t)snprintf(text, sizeof(text), "%llu", (unsigned long long)*value));
 	if (!it)
 		return NO_MEMORY;
 	memcpy(it->bytes + it->key_len, text, it->len);

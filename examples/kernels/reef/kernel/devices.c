@@ -39,7 +39,8 @@ static int put(const char *text)
 	err = reef_disk_write(0, buf, BLOCK);
 	page_free(buf, 0);
 	if (err)
-		print("the disk cannot be written (%d)%s\n", err, disk_read_only() ? ": it is read-only" : "");
+		print("the disk cannot be written (%d)%s\n", err,
+			disk_read_only() ? ": it is read-only" : "");
 	return err ? 1 : 0;
 }
 
@@ -58,7 +59,8 @@ static int disk(int argc, char **argv)
 	print("%lu bytes%s\n", len, disk_read_only() ? ", read-only" : "");
 	return 0;
 }
-REEF_COMMAND(disk, "[sum | put TEXT]  the disk: its size, a checksum of all of it; TEXT into its first block", disk);
+REEF_COMMAND(disk, "[sum | put TEXT]  the disk: its size, a checksum of all of it; TEXT into its first block",
+	disk);
 
 static int show_random(int argc, char **argv)
 {

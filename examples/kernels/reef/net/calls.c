@@ -59,7 +59,9 @@ static long address_in(const void *user, uint64_t len, struct address *out)
 /* As much as there is room for; the length is that of all. Without a place for it: nothing. */
 static long address_out(void *user, uint32_t *user_len, const struct address *a)
 {
-	struct sockaddr_in in = { .family = AF_INET, .port = lwip_htons(a->port), .address = ip_addr_get_ip4_u32(&a->ip) };
+	struct sockaddr_in in = {
+		.family = AF_INET, .port = lwip_htons(a->port), .address = ip_addr_get_ip4_u32(&a->ip)
+	};
 	uint32_t room, len = sizeof(in);
 
 	if (!user)
@@ -121,12 +123,14 @@ static long bind_to(struct socket *s, const struct address *a)
 {
 	err_t err;
 
-	if (s->state != SOCKET_NEW || (s->stream ? s->tcp && s->tcp->local_port : s->udp && s->udp->local_port))
+	if (s->state != SOCKET_NEW ||
+		(s->stream ? s->tcp && s->tcp->local_port : s->udp && s->udp->local_port))
 		return -EINVAL;
 	for (struct netif *n = netif_list; !ip_addr_isany_val(a->ip); n = n->next) {
 		if (!n)
 			return -EADDRNOTAVAIL;
-		if (ip4_addr_cmp(ip_2_ip4(&a->ip), netif_ip4_addr(n)) || ip4_addr_isloopback(ip_2_ip4(&a->ip)))
+		if (ip4_addr_cmp(ip_2_ip4(&a->ip), netif_ip4_addr(n)) ||
+			ip4_addr_isloopback(ip_2_ip4(&a->ip)))
 			break;
 	}
 	err = s->stream ? tcp_bind(s->tcp, &a->ip, a->port) : udp_bind(s->udp, &a->ip, a->port);
@@ -405,7 +409,8 @@ static long gather(const struct iovec *parts, uint64_t count, char **out)
 	return err ? err : (long)len;
 }
 
-static long send_datagram_of(struct file *f, const struct msghdr *m, const struct iovec *parts, unsigned flags)
+static long send_datagram_of(
+	struct file *f, const struct msghdr *m, const struct iovec *parts, unsigned flags)
 {
 	struct address to;
 	char *buf = NULL;
@@ -455,7 +460,9 @@ static long receive_datagram_of(struct file *f, struct msghdr *m, const struct i
 	}
 	free(buf);
 	if (n >= 0 && !err && m->name) {
-		struct sockaddr_in in = { .family = AF_INET, .port = lwip_htons(from.port), .address = ip_addr_get_ip4_u32(&from.ip) };
+		struct sockaddr_in in = { .family = AF_INET,
+			.port = lwip_htons(from.port),
+			.address = ip_addr_get_ip4_u32(&from.ip) };
 
 		err = copy_out(m->name, &in, m->name_len < sizeof(in) ? m->name_len : sizeof(in));
 		m->name_len = sizeof(in);

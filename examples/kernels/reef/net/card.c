@@ -25,7 +25,7 @@ static char *rx_buf[VIRTIO_SLOTS], *tx_buf[VIRTIO_SLOTS];
 static unsigned idle[VIRTIO_SLOTS], idle_count; /* transmit slots */
 static struct netif *card;
 
-static struct bell { /* rung by an interrupt, heard by one thread */
+static struct bell {		 /* rung by an interrupt, heard by one thread */
 	struct wait_queue queue; /* its lock guards the next */
 	bool rung;
 } arrivals, departures;

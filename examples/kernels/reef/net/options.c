@@ -95,7 +95,8 @@ static long set_tcp(struct socket *s, int option, int value)
 
 	if (!s->stream)
 		return -ENOPROTOOPT;
-	if (option != TCP_NODELAY && option != TCP_KEEPIDLE && option != TCP_KEEPINTVL && option != TCP_KEEPCNT)
+	if (option != TCP_NODELAY && option != TCP_KEEPIDLE && option != TCP_KEEPINTVL &&
+		option != TCP_KEEPCNT)
 		return -ENOPROTOOPT;
 	if (option != TCP_NODELAY && (value < 1 || value > 32767))
 		return -EINVAL;

@@ -81,9 +81,9 @@ void socket_drop_input(struct socket *s)
 
 int socket_errno(err_t err)
 {
-	static const uint8_t table[] = { 0, ENOMEM, ENOBUFS, ETIMEDOUT, EHOSTUNREACH, EINPROGRESS, EINVAL, EAGAIN,
-		EADDRINUSE, EALREADY, EISCONN, ENOTCONN, ENETUNREACH, ECONNABORTED, ECONNRESET, ENOTCONN,
-		EINVAL };
+	static const uint8_t table[] = { 0, ENOMEM, ENOBUFS, ETIMEDOUT, EHOSTUNREACH, EINPROGRESS, EINVAL,
+		EAGAIN, EADDRINUSE, EALREADY, EISCONN, ENOTCONN, ENETUNREACH, ECONNABORTED, ECONNRESET,
+		ENOTCONN, EINVAL };
 
 	return err <= 0 && -err < (int)sizeof(table) ? table[-err] : EIO;
 }

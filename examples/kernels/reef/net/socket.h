@@ -60,9 +60,9 @@ struct socket {
 	bool ended, read_shut, write_shut; /* the other end has no more; we want none; we have no more */
 	bool abort;			   /* closing resets (SO_LINGER 0) */
 	bool nodelay;
-	int error;			   /* 0, or to be told once */
+	int error; /* 0, or to be told once */
 	struct piece *first, *last;
-	size_t at, bytes;	     /* how much of (first) was read; how much there is in all */
+	size_t at, bytes; /* how much of (first) was read; how much there is in all */
 	unsigned pieces;
 	struct socket *next_waiting; /* among connections of a listener */
 	struct socket *waiting, *listener;

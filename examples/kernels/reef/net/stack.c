@@ -12,10 +12,10 @@
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/timeouts.h"
 
-#define MS	      1000000ull
-#define LOOK_MS	      250 /* timers that callers set are seen at the latest so much later */
-#define ADDRESS_MS    5000
-#define FINISH_MS     1000
+#define MS	   1000000ull
+#define LOOK_MS	   250 /* timers that callers set are seen at the latest so much later */
+#define ADDRESS_MS 5000
+#define FINISH_MS  1000
 
 static struct mutex mutex, once;
 static struct netif netif;

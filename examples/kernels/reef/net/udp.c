@@ -2,7 +2,8 @@
 /* udp.c: datagrams. */
 #include "socket.h"
 
-#define QUEUE_MOST (256u * 1024) /* bytes that wait for the reader; what comes beyond is lost, as with UDP it may be */
+#define QUEUE_MOST                                                                                           \
+	(256u * 1024) /* bytes that wait for the reader; what comes beyond is lost, as with UDP it may be */
 
 static void received(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *ip, uint16_t port)
 {

@@ -19,7 +19,7 @@
 #define X32_F		   "x"
 #define SZT_F		   "lu"
 typedef long ssize_t;
-#define SSIZE_MAX	   INT64_MAX
+#define SSIZE_MAX INT64_MAX
 
 void panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void printk(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
