@@ -71,11 +71,13 @@ void serial_init(void);
 void serial_write(const void *buf, size_t len);
 size_t serial_read(void *buf, size_t len); /* what has arrived; does not wait */
 void vprintk(const char *fmt, va_list args);
+void format_words(char *to, size_t room, const char *fmt, va_list args); /* one thread at a time */
 
 /* streams.c */
 void streams_init(void);
 bool stdin_readable(void);	       /* read_stdin would not wait */
 void streams_poll(void);	       /* looks for messages of the host; a request to stop ends the kernel */
+bool streams_interrupted(void);	       /* takes back the device's interrupt; false: there was none */
 void streams_exit(int status); /* returns if there is no control port */
 
 /* I/O ports */

@@ -1,82 +1,45 @@
 /* SPDX-License-Identifier: MIT */
-/* device.c: /dev: null, zero, full, random, urandom, console. */
-#include "memfs.h"
+/* device.c: which devices are in use, and the interrupt that all of them share. */
+#include "cokernel.h"
+#include "device.h"
 
-static long nothing(struct file *f, void *buf, size_t len)
+static struct lock lock; /* guards the list, which only grows, at its head */
+static struct device *volatile all;
+
+bool device_open(struct device *d, uint32_t kind, uint64_t features)
 {
-	(void)f;
-	(void)buf;
-	(void)len;
-	return 0;
+	for (struct device *x = all; x; x = x->next)
+		if (x == d)
+			return false;
+	if (cokernel) /* they are the ROS's */
+		return false;
+	if (!virtio_find(&d->virtio, kind))
+		return false;
+	if (virtio_begin(&d->virtio, features))
+		return true;
+	print("%s: virtio device %u lacks features %lx\n", KERNEL_NAME, kind, features);
+	return false;
 }
 
-static long swallow(struct file *f, const void *buf, size_t len)
+void device_start(struct device *d, void (*ring)(struct device *d))
 {
-	(void)f;
-	(void)buf;
-	return (long)len;
+	uint64_t flags = lock_save(&lock);
+
+	d->ring = ring;
+	d->next = all;
+	__atomic_store_n(&all, d, __ATOMIC_RELEASE);
+	lock_restore(&lock, flags);
+	virtio_ready(&d->virtio);
 }
 
-static long full(struct file *f, const void *buf, size_t len)
+bool devices_interrupt(void)
 {
-	(void)f;
-	(void)buf;
-	(void)len;
-	return -ENOSPC;
-}
+	bool any = false;
 
-static long zeroes(struct file *f, void *buf, size_t len)
-{
-	(void)f;
-	if (touch_out(buf, len))
-		return -EFAULT;
-	memset(buf, 0, len);
-	return (long)len;
-}
-
-static long noise(struct file *f, void *buf, size_t len)
-{
-	(void)f;
-	if (touch_out(buf, len))
-		return -EFAULT;
-	random_bytes(buf, len);
-	return (long)len;
-}
-
-static long to_console(struct file *f, const void *buf, size_t len)
-{
-	(void)f;
-	if (touch_in(buf, len))
-		return -EFAULT;
-	io_console(buf, len);
-	return (long)len;
-}
-
-static long no_seek(struct file *f, int64_t offset, int whence)
-{
-	(void)f;
-	(void)offset;
-	(void)whence;
-	return 0;
-}
-
-static const struct file_ops null_ops = { .name = "null", .read = nothing, .write = swallow, .lseek = no_seek };
-static const struct file_ops zero_ops = { .name = "zero", .read = zeroes, .write = swallow, .lseek = no_seek };
-static const struct file_ops full_ops = { .name = "full", .read = zeroes, .write = full, .lseek = no_seek };
-static const struct file_ops random_ops = { .name = "random", .read = noise, .write = swallow, .lseek = no_seek };
-static const struct file_ops console_ops = { .name = "console", .read = nothing, .write = to_console };
-
-long device_init(void)
-{
-	static const struct {
-		const char *path;
-		const struct file_ops *ops;
-	} devices[] = { { "/dev/null", &null_ops }, { "/dev/zero", &zero_ops }, { "/dev/full", &full_ops },
-		{ "/dev/random", &random_ops }, { "/dev/urandom", &random_ops }, { "/dev/console", &console_ops },
-		{ "/dev/tty", &console_ops } };
-	long err = 0;
-
-	for (unsigned i = 0; i < sizeof(devices) / sizeof(devices[0]) && !err; i++)
-		err = memfs_put(devices[i].path, S_IFCHR | 0666, NULL, 0, devices[i].ops);
-	return err;
+	for (struct device *d = __atomic_load_n(&all, __ATOMIC_ACQUIRE); d; d = d->next)
+		if (virtio_ack(&d->virtio)) {
+			any = true;
+			d->ring(d);
+		}
+	return any;
 }

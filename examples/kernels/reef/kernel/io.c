@@ -4,6 +4,7 @@
  * when it has to wait for the device (device_wait) another may come in meanwhile.
  */
 #include "cokernel.h"
+#include "device.h"
 
 #define KEYS 256u
 
@@ -61,17 +62,30 @@ void io_typed(void)
 	lock_drop(&typing.lock);
 }
 
+/* Pins are edge-triggered, and devices may share one: it falls, and can rise again, only when all of them are quiet. */
 void io_interrupt(unsigned vector)
 {
 	if (vector == VECTOR_SERIAL) {
 		io_typed();
 		return;
 	}
-	lock_take(&devices.lock);
-	events++;
-	wake_locked(&devices, 0, ~0u);
-	lock_drop(&devices.lock);
-	stdio_changed();
+	for (bool any = true; any;) {
+		any = devices_interrupt();
+		if (!streams_interrupted())
+			continue;
+		any = true;
+		lock_take(&devices.lock);
+		events++;
+		wake_locked(&devices, 0, ~0u);
+		lock_drop(&devices.lock);
+		stdio_changed();
+	}
+}
+
+/* The interrupt handler has done it. */
+void device_ack(struct virtio *v)
+{
+	(void)v;
 }
 
 /* What has happened since this thread last looked ends the wait at once. */
@@ -163,6 +177,8 @@ int io_key(void)
 void exit(int status)
 {
 	if (!panicking) {
+		if (net_finish)
+			net_finish();
 		if (!cokernel && inside != current_thread()) /* else the host asked us to stop */
 			enter();
 		irq_save();
@@ -176,15 +192,10 @@ void exit(int status)
 	power_off();
 }
 
-/* For the panic record: without the values. */
-static const char *words_of(const char *fmt, va_list args)
-{
-	return strcmp(fmt, "ended by %s") ? fmt : va_arg(args, const char *);
-}
-
 void panic(const char *fmt, ...)
 {
 	static int times;
+	static char words[192];
 	va_list args;
 
 	irq_save();
@@ -197,8 +208,9 @@ void panic(const char *fmt, ...)
 	printk("\n");
 	if (cokernel) {
 		va_start(args, fmt);
-		cokernel_failed(words_of(fmt, args));
+		format_words(words, sizeof(words), fmt, args);
 		va_end(args);
+		cokernel_failed(words);
 		for (;;)
 			__asm__ volatile("cli; hlt");
 	}

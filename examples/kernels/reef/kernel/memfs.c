@@ -299,5 +299,5 @@ long memfs_init(void)
 	memfs_root->parent = memfs_root;
 	for (unsigned i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && !err; i++)
 		err = memfs_put(dirs[i], S_IFDIR | 0755, NULL, 0, NULL);
-	return err ? err : device_init();
+	return err ? err : devfile_init();
 }

@@ -55,8 +55,8 @@ struct place {
 long place_find(struct inode *start, const char *path, bool follow, struct place *p);
 void place_put(struct place *p);
 
-/* device.c: what is in /dev */
-long device_init(void);
+/* devfile.c: what is in /dev */
+long devfile_init(void);
 /* cpio.c: 0; -EINVAL: it is none, in words on the console */
 long cpio_unpack(const char *archive, uint64_t len);
 /* calls_path.c: as open(2), for the kernel. */

@@ -182,15 +182,20 @@ long program_open(const char *path, struct file **file)
 	return delegate_there() ? delegate_open(path, file) : memfs_open(path, O_RDONLY, file);
 }
 
+static long cannot_open(const char *path, long err)
+{
+	print("%s: cannot open the program %s: error %ld%s\n", KERNEL_NAME, path, -err,
+		err == -ENOENT && !delegate_there() ? ": it is not in the initrd" : "");
+	return err;
+}
+
 static long load(const char *path, struct elf_image *program, struct elf_image *interpreter)
 {
 	struct file *file;
 	long err = program_open(path, &file);
 
-	if (err) {
-		print("%s: cannot open the program %s: error %ld\n", KERNEL_NAME, path, -err);
-		return err;
-	}
+	if (err)
+		return cannot_open(path, err);
 	err = elf_load(file, path, false, program);
 	file_put(file);
 	*interpreter = (struct elf_image){ 0 };
@@ -233,7 +238,7 @@ static long read_script(const char *path, char *line, size_t room)
 	long n = program_open(path, &file);
 
 	if (n)
-		return n;
+		return cannot_open(path, n);
 	n = file->ops->pread ? file->ops->pread(file, line, room - 1, 0) : -EACCES;
 	file_put(file);
 	if (n < 0)
