@@ -21,6 +21,7 @@ ALL_LDFLAGS = $(LDFLAGS) $(SANITIZE) -pthread
 # Asked once, and only when something is compiled: make demo may have to install pkg-config first.
 pkg_cflags = $(eval pkg_cflags := $(shell pkg-config --cflags $(PKGS)))$(pkg_cflags)
 pkg_libs   = $(eval pkg_libs := $(shell pkg-config --libs $(PKGS)))$(pkg_libs)
+archive_libs = $(eval archive_libs := $(shell pkg-config --libs libarchive))$(archive_libs)
 test_libs  = $(eval test_libs := $(shell pkg-config --libs cmocka))$(test_libs)
 
 O       := $(BUILD)/obj
@@ -32,6 +33,7 @@ TESTS   := $(BUILD)/tests
 
 objs = $(patsubst %.c,$(O)/%.o,$(sort $(wildcard $(1))))
 
+UNPACK_O := $(call objs,cache/unpack/*.c)
 BASE_O   := $(call objs,cache/base/*.c)
 CACHE_O  := $(call objs,cache/*.c)
 FS_O     := $(call objs,fs/*.c)
@@ -43,7 +45,7 @@ CONFORM_O := $(call objs,deployers/conform/*.c)
 MODES_O  := $(filter-out %/main.o,$(FULLVM_O) $(BUILD_O))
 
 PROGRAMS := $(BIN)/diverfs $(LIBEXEC)/diverfs-run $(LIBEXEC)/diverfs-fullvm $(LIBEXEC)/diverfs-build \
-	    $(LIBEXEC)/diverfs-conform
+	    $(LIBEXEC)/diverfs-conform $(LIBEXEC)/diverfs-unpack
 
 .PHONY: all programs kernels registry demo check check-asan check-tsan soak bench lint format
 .PHONY: install uninstall deps help clean
@@ -70,6 +72,9 @@ $(O)/%.a:
 $(BIN)/diverfs: $(FS_O) $(O)/libcache.a $(O)/libbase.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
+$(LIBEXEC)/diverfs-unpack: $(UNPACK_O)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(archive_libs)
 $(LIBEXEC)/diverfs-run: $(CLIENT_O) $(O)/libbase.a
 $(LIBEXEC)/diverfs-fullvm: $(FULLVM_O) $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-conform: $(CONFORM_O) $(O)/libmodes.a $(O)/libdeploy.a $(O)/libbase.a
