@@ -11,7 +11,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-PKGS     := fuse3 sqlite3 libxxhash libzstd libcrypto jansson
+PKGS     := fuse3 sqlite3 libxxhash libzstd libcrypto jansson libcurl
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CPPFLAGS += -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 -DDIVERFS_VERSION='"$(VERSION)"'
