@@ -171,7 +171,7 @@ struct kept_list {
 static void keep_run(void *arg)
 {
 	struct kept_list *k = arg;
-	remember(k->place, k->names);
+	catalog_put_names(k->place->cache->catalog, k->place->registry->where, k->names);
 }
 
 static void keep_done(void *arg)
