@@ -188,9 +188,8 @@ static bool may_tell(const struct auth *a, const struct url *to)
 
 static void no_login(struct grant *g, const char *what)
 {
-	g->err = why_fail(&g->why, -EACCES,
-		"%s, and there are no credentials for it; try: skopeo login %s", what,
-		g->auth->place.url->host);
+	g->err = why_fail(&g->why, -EACCES, "%s, and there are no credentials for it; try: skopeo login %s",
+		what, g->auth->place.url->host);
 	answer(g);
 }
 
@@ -283,8 +282,8 @@ static void token_came(void *arg, const struct fetch_answer *a)
 	bool had = g->credentials.user || g->credentials.identity;
 	g->transfer = NULL;
 	if (a->err) {
-		g->err = why_fail(&g->why, a->err == -EFBIG ? -EACCES : -EHOSTUNREACH, "its token service: %s",
-			a->why.text);
+		g->err = why_fail(&g->why, a->err == -EFBIG ? -EACCES : -EHOSTUNREACH,
+			"its token service: %s", a->why.text);
 		answer(g);
 	} else if (a->status == 200) {
 		read_token(g);
@@ -375,8 +374,9 @@ static void grant_bearer(struct grant *g)
 		return;
 	}
 	if (secret && (!same_site(a->place.url, &realm) || !may_tell(a, &realm))) {
-		log_warn("registry %s: its token service %s gets no credentials: it is %s", a->place.url->host,
-			realm.host, may_tell(a, &realm) ? "elsewhere" : "not reached by https");
+		log_warn("registry %s: its token service %s gets no credentials: it is %s",
+			a->place.url->host, realm.host,
+			may_tell(a, &realm) ? "elsewhere" : "not reached by https");
 		credentials_free(&g->credentials);
 	}
 	ask_token(g, &realm);

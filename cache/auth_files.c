@@ -279,8 +279,8 @@ static int search_usual(struct search *s)
 	return err;
 }
 
-int credentials_find(const char *file, const char *host, const char *repository, struct credentials *out,
-	struct why *why)
+int credentials_find(
+	const char *file, const char *host, const char *repository, struct credentials *out, struct why *why)
 {
 	*out = (struct credentials){ 0 };
 	struct search s = { host, repository, out, false, why };

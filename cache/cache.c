@@ -6,12 +6,10 @@
 #include "cache/fetch.h"
 #include "cache/impl.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -79,6 +77,7 @@ void cache_unref(struct cache *c)
 	free(c->ca_file);
 	free(c->auth_file);
 	catalog_close(c->catalog);
+	room_close(c->room);
 	close_fd(c->dirfd);
 	close_fd(c->trees_fd);
 	close_fd(c->packs_fd);
@@ -115,6 +114,39 @@ static int open_dirs(struct cache *c, struct why *why)
 	return err;
 }
 
+/* --- housekeeping ----------------------------------------------------------------------------- */
+
+#define HOUSE_MS 5000
+
+static void keep_house(struct cache *c);
+
+static void house_run(void *arg)
+{
+	struct cache *c = arg;
+	room_rest(c->room);
+	room_sweep(c->room);
+}
+
+static void house_due(void *arg);
+
+static void house_done(void *arg)
+{
+	struct cache *c = arg;
+	if (!c->closing)
+		c->tick = loop_after(c->loop, HOUSE_MS, house_due, c);
+}
+
+static void house_due(void *arg)
+{
+	keep_house(arg);
+}
+
+static void keep_house(struct cache *c)
+{
+	c->tick = NULL;
+	cache_job(c, house_run, house_done, c);
+}
+
 int cache_open(const struct cache_options *options, struct cache **out, struct why *why)
 {
 	struct cache *c = xcalloc(1, sizeof(*c));
@@ -140,6 +172,8 @@ int cache_open(const struct cache_options *options, struct cache **out, struct w
 		cache_unref(c);
 		return err;
 	}
+	c->room = room_open(c->dirfd, options->quota);
+	keep_house(c);
 	*out = c;
 	return 0;
 }
@@ -148,6 +182,7 @@ void cache_close(struct cache *c)
 {
 	pthread_mutex_lock(&c->lock);
 	c->closing = true;
+	timer_cancel(c->tick);
 	while (c->running > 0)
 		pthread_cond_wait(&c->idle, &c->lock);
 	pthread_mutex_unlock(&c->lock);
@@ -155,6 +190,7 @@ void cache_close(struct cache *c)
 		if (registry_is_remote(c->places[i].registry))
 			c->places[i].registry->ops->stop(c->places[i].registry);
 	spool_stop(c);
+	read_remote_stop(c);
 	cache_unref(c);
 }
 
@@ -205,57 +241,7 @@ int cache_add_registry(struct cache *c, const char *where, struct why *why)
 	return cache_add(c, &(struct cache_registry){ .where = where }, why);
 }
 
-uint64_t cache_fetched(const struct cache *c)
-{
-	return c->fetcher ? fetcher_bytes(c->fetcher) : 0;
-}
-
 /* --- status ----------------------------------------------------------------------------------- */
-
-static void count_dir(int at, uint64_t *used, uint64_t *objects)
-{
-	int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d) {
-		close_fd(fd);
-		return;
-	}
-	for (struct dirent *e; (e = readdir(d));) {
-		struct stat st;
-		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
-			*used += (uint64_t)st.st_blocks * 512;
-			++*objects;
-		}
-	}
-	closedir(d);
-}
-
-static void count_run(void *arg)
-{
-	struct cache *c = arg;
-	uint64_t used = 0, objects = 0;
-	count_dir(c->trees_fd, &used, &objects);
-	count_dir(c->packs_fd, &used, &objects);
-	count_dir(c->objects_fd, &used, &objects);
-	c->used = used;
-	c->objects = objects;
-}
-
-static void count_done(void *arg)
-{
-	struct cache *c = arg;
-	c->counting = false;
-}
-
-static void count_again(struct cache *c)
-{
-	uint64_t now = clock_mono_ns();
-	if (c->counting || (c->counted_at && now - c->counted_at < UINT64_C(2000000000)))
-		return;
-	c->counting = true;
-	c->counted_at = now;
-	cache_job(c, count_run, count_done, c);
-}
 
 static void put_place(struct place *p, struct buf *out)
 {
@@ -280,10 +266,21 @@ void cache_status(struct cache *c, struct buf *out)
 {
 	for (uint32_t i = 0; i < c->place_count; i++)
 		put_place(&c->places[i], out);
+	struct cache_usage u;
+	cache_usage(c, &u);
 	buf_printf(out, "cache %s: ", c->dir);
-	conf_put_size(out, c->used);
-	buf_printf(out, " used, %llu objects, ", (unsigned long long)c->objects);
-	conf_put_size(out, cache_fetched(c));
+	conf_put_size(out, u.used);
+	buf_puts(out, " used of ");
+	conf_put_size(out, u.quota);
+	buf_printf(out, ", %llu objects, ", (unsigned long long)u.objects);
+	conf_put_size(out, u.fetched);
 	buf_puts(out, " fetched\n");
-	count_again(c);
+}
+
+void cache_usage(struct cache *c, struct cache_usage *out)
+{
+	struct room_usage u;
+	room_usage(c->room, &u);
+	*out = (struct cache_usage){ u.used, u.quota, u.files,
+		c->fetched + (c->fetcher ? fetcher_bytes(c->fetcher) : 0) };
 }

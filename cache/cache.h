@@ -46,6 +46,7 @@ struct cache_options {
 	bool insecure;	       /* plain HTTP to other machines, too */
 	bool offline;	       /* no remote registry is asked anything */
 	unsigned fresh_s;      /* how old names and tags of a remote registry may be; 0: 30 */
+	uint64_t quota;     /* bytes that the directory may take; 0: a fifth of the file system */
 };
 
 int cache_open(const struct cache_options *options, struct cache **out, struct why *why);
@@ -63,10 +64,16 @@ struct cache_registry {
  * one that cannot answer now is told by cache_status and by what fails. */
 int cache_add_registry(struct cache *c, const char *where, struct why *why);
 int cache_add(struct cache *c, const struct cache_registry *r, struct why *why);
-/* Bytes that came from remote registries since cache_open. */
-uint64_t cache_fetched(const struct cache *c);
 /* Appends lines for `status`: one a registry (where, kind, reachable, as of when, names), then the cache (used, objects). */
 void cache_status(struct cache *c, struct buf *out);
+
+struct cache_usage {
+	uint64_t used, quota; /* bytes on disk */
+	uint64_t objects;     /* files */
+	uint64_t fetched;     /* bytes that came from registries since cache_open */
+};
+/* Memory only: as of the last count, which is some seconds ago. */
+void cache_usage(struct cache *c, struct cache_usage *out);
 
 /* --- names ------------------------------------------------------------------------------------- */
 
@@ -131,6 +138,10 @@ int view_entry(const struct view *v, uint32_t index, struct entry *out);
 int view_lookup(const struct view *v, uint32_t dir, const char *name, struct entry *out);
 /* A slash-separated path from the root, symbolic links not followed. */
 int view_path(const struct view *v, const char *path, struct entry *out);
+
+/* Somebody has the file open: what is here of it stays until view_let. */
+void view_hold(struct view *v, uint32_t index);
+void view_let(struct view *v, uint32_t index);
 
 /* Bytes of a file that are here and can be read without waiting: the count (0 at the end; may be short of (len) only at
  * the end of the file), or -EAGAIN: use view_read. */

@@ -30,9 +30,15 @@ static int try_open(const char *path, sqlite3 **db)
 {
 	int rc = sqlite3_open_v2(
 		path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-	if (rc == SQLITE_OK) {
-		sqlite3_busy_timeout(*db, 5000);
+	if (rc != SQLITE_OK)
+		return rc;
+	sqlite3_busy_timeout(*db, 5000);
+	/* sqlite does not wait by itself when two processes turn a new file to WAL */
+	for (int i = 0; i < 500; i++) {
 		rc = sqlite3_exec(*db, schema, NULL, NULL, NULL);
+		if (rc != SQLITE_BUSY)
+			break;
+		usleep(10000);
 	}
 	return rc;
 }

@@ -12,7 +12,7 @@ struct pack **packs_open(struct cache *c, const struct tree *t)
 {
 	struct pack **packs = xcalloc(t->head->layer_count + 1, sizeof(struct pack *));
 	for (uint32_t i = 0; i < t->head->layer_count; i++)
-		packs[i] = pack_open(c->packs_fd, &t->layers[i]);
+		packs[i] = pack_open(c->packs_fd, c->room, &t->layers[i]);
 	return packs;
 }
 
@@ -162,13 +162,53 @@ void view_cached(const struct view *v, uint64_t *here, uint64_t *total)
 	const struct tree *t = v->content->tree;
 	*here = 0;
 	*total = t->head->content;
-	for (uint32_t i = 0; i < t->head->chunk_count; i++) {
-		uint32_t number = 0;
-		const struct pack_ref *ref =
-			content_pack(v->content, i, &number); /* sets number: not in one call */
-		if (pack_has(ref->pack, number))
-			*here += t->chunks[i].raw;
-	}
+	for (uint32_t i = 0; i < t->head->layer_count; i++)
+		*here += pack_here(v->content->packs[i]->pack, t->chunks + t->layers[i].first_chunk);
+}
+
+/* The pack of a file, or NULL if it needs none. */
+static struct pack *pack_of(const struct view *v, uint32_t index)
+{
+	const struct tree *t = v->content->tree;
+	const struct tree_entry *f = index < t->head->entry_count ? tree_file(t, index) : NULL;
+	return f && f->count && !(f->flags & TREE_INLINE) ? v->content->packs[t->chunks[f->first].layer]->pack
+							  : NULL;
+}
+
+struct attaching {
+	struct view *view;
+	struct pack *pack;
+};
+
+static void attach_run(void *arg)
+{
+	pack_attach(((struct attaching *)arg)->pack);
+}
+
+static void attach_done(void *arg)
+{
+	view_put(((struct attaching *)arg)->view);
+	free(arg);
+}
+
+void view_hold(struct view *v, uint32_t index)
+{
+	struct pack *p = pack_of(v, index);
+	if (!p)
+		return;
+	pack_hold(p);
+	if (pack_attached(p))
+		return;
+	struct attaching *a = xmalloc(sizeof(*a));
+	*a = (struct attaching){ view_get(v), p };
+	cache_job(v->cache, attach_run, attach_done, a);
+}
+
+void view_let(struct view *v, uint32_t index)
+{
+	struct pack *p = pack_of(v, index);
+	if (p)
+		pack_let(p);
 }
 
 uint64_t view_progress(const struct view *v)

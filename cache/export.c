@@ -61,7 +61,11 @@ static int already_there(struct export *e)
 static int reflink(const struct export *e, struct pack *p)
 {
 	int from = p ? pack_seal(p) : -ENOENT;
-	return from < 0 ? from : ioctl(e->copying.fd, FICLONE, from) < 0 ? -errno : 0;
+	if (from < 0)
+		return from;
+	int err = ioctl(e->copying.fd, FICLONE, from) < 0 ? -errno : 0;
+	close(from);
+	return err;
 }
 
 static int begin_copy(struct export *e)
@@ -90,6 +94,8 @@ static int try_link(struct export *e)
 	struct pack *p = own_pack(e);
 	int fd = p ? pack_seal(p) : -ENOENT;
 	int err = fd < 0 ? fd : link_fd(fd, e->dirfd, e->name);
+	if (fd >= 0)
+		close(fd);
 	if (err == -EEXIST)
 		return already_there(e);
 	return err ? 1 : 0;

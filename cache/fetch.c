@@ -38,7 +38,7 @@ struct transfer {
 	struct fetch_answer answer;
 	int refused; /* what data returned, or -EFBIG */
 	uint64_t body_sent;
-	uint64_t moved_ns;		 /* when a byte came or went last */
+	uint64_t moved_ns;		  /* when a byte came or went last */
 	uint64_t window_ns, window_bytes; /* for the trickle */
 	char words[CURL_ERROR_SIZE];
 };

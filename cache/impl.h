@@ -17,6 +17,7 @@
 #include "cache/catalog.h"
 #include "cache/pack.h"
 #include "cache/registry.h"
+#include "cache/room.h"
 
 #include <pthread.h>
 
@@ -55,6 +56,7 @@ struct cache {
 	char *dir;
 	int dirfd, trees_fd, packs_fd, objects_fd; /* set once */
 	struct catalog *catalog;		   /* any */
+	struct room *room;			   /* any */
 	struct place places[MAX_REGISTRIES];
 	_Atomic uint32_t place_count; /* those below it are there */
 	struct fetcher *fetcher;      /* NULL until there is a remote registry */
@@ -77,14 +79,15 @@ struct cache {
 	struct content *contents;
 	struct pack_ref *packs;
 	struct chunk_fetch *batch; /* to be asked for at the end of this round of the loop */
+	struct chunk_fetch *others; /* another process fetches them now */
+	struct timer *others_timer;
 	uint64_t ahead;		   /* bytes under way that nobody waits for yet */
 	struct spool *spools;
 
 	char *scratch; /* SCRATCH bytes, for chunks of which a part is read */
 
-	_Atomic uint64_t used, objects; /* of the directory, as of the last count */
-	_Atomic bool counting;
-	uint64_t counted_at;
+	_Atomic uint64_t fetched; /* bytes that came from registries */
+	struct timer *tick;	  /* housekeeping; NULL while it runs */
 };
 
 struct ahead { /* a reader that goes forward, and how far chunks were asked for before it */
@@ -134,6 +137,8 @@ struct chunk_fetch {
 	struct view *view;
 	struct wait *waits;
 	bool was_ahead;	    /* asked for before anybody wanted it */
+	bool claimed;	    /* pack_claim */
+	uint64_t since_ns;  /* waiting for another process that fetches it; 0: not */
 	struct span *span;  /* where its packed bytes are */
 	const char *packed; /* in the span or a spool */
 	struct spool *spool;
@@ -145,6 +150,7 @@ struct chunk_fetch {
 
 /* read.c: finds or makes the fetch of a chunk. */
 struct chunk_fetch *chunk_fetch_for(struct view *v, uint32_t chunk, bool ahead);
+void chunk_fetch_local(struct chunk_fetch *f); /* from the pack, a local registry, or zeros */
 bool chunk_under_way(const struct pack_ref *ref, uint32_t number);
 /* Answers those who wait with f->err or f->data, and frees it. */
 void chunk_fetch_done(struct chunk_fetch *f);
@@ -153,6 +159,7 @@ void chunk_verify(struct chunk_fetch *f);
 
 /* read_remote.c: adds to the batch that goes out at the end of this round. */
 void chunk_fetch_remote(struct chunk_fetch *f);
+void read_remote_stop(struct cache *c); /* when the cache closes */
 /* Chunks (first) to (last), in the tree, were read just now: what comes next? */
 void read_ahead(struct view *v, uint32_t first, uint32_t last, bool missed);
 

@@ -10,12 +10,15 @@
 #include "cache/layer.h"
 #include "cache/limits.h"
 #include "cache/object.h"
+#include "cache/room.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* --- bytes of the registry --------------------------------------------------------------------- */
 
@@ -25,8 +28,8 @@ static struct lack *need_for(struct load *l, const struct registry_part *p)
 	struct lack **at = &l->needs;
 	for (; *at; at = &(*at)->next) {
 		const struct registry_part *q = &(*at)->part;
-		if (digest_equal(&q->digest, &p->digest) && !q->manifest == !p->manifest && q->off == p->off &&
-			q->len == p->len)
+		if (digest_equal(&q->digest, &p->digest) && !q->manifest == !p->manifest &&
+			q->off == p->off && q->len == p->len)
 			return (*at)->there ? *at : NULL;
 	}
 	*at = xcalloc(1, sizeof(**at));
@@ -47,12 +50,22 @@ void load_free_needs(struct load *l)
 	}
 }
 
+/* What comes from a remote registry is counted where it comes in. */
+static void count_fetched(const struct load *l, uint64_t bytes)
+{
+	if (l->cache)
+		l->cache->fetched += bytes;
+}
+
 static int fetch_manifest(struct load *l, const struct digest *d, struct buf *out, struct why *why)
 {
 	struct registry *r = l->registry;
 	struct registry_part p = { .repository = l->repository, .digest = *d, .manifest = out };
-	if (!registry_is_remote(r))
-		return r->ops->manifest(r, l->repository, d, out, why);
+	if (!registry_is_remote(r)) {
+		int err = r->ops->manifest(r, l->repository, d, out, why);
+		count_fetched(l, out->len);
+		return err;
+	}
 	struct lack *n = need_for(l, &p);
 	if (!n)
 		return -EAGAIN;
@@ -67,8 +80,11 @@ static int fetch_part(struct load *l, const struct digest *d, uint64_t size, uin
 	struct registry_part p = {
 		.repository = l->repository, .digest = *d, .size = size, .off = off, .len = len
 	};
-	if (!registry_is_remote(r))
-		return r->ops->blob(r, l->repository, d, size, off, to, len, why);
+	if (!registry_is_remote(r)) {
+		int err = r->ops->blob(r, l->repository, d, size, off, to, len, why);
+		count_fetched(l, err ? 0 : len);
+		return err;
+	}
 	struct lack *n = len ? need_for(l, &p) : NULL;
 	if (!n)
 		return len ? -EAGAIN : 0;
@@ -87,7 +103,7 @@ static int get_manifest(struct load *l, const struct digest *d, struct buf *out,
 	if (err == -EAGAIN)
 		return err;
 	if (!err)
-		err = object_put(l->objects_fd, d, out, why);
+		err = object_put(l->objects_fd, l->cache ? l->cache->room : NULL, d, out, why);
 	if (err)
 		why_prefix(why, "manifest");
 	return err;
@@ -113,7 +129,7 @@ static int get_blob(struct load *l, const struct descriptor *d, const char *what
 	if (!err) {
 		out->len = d->size;
 		out->data[out->len] = 0;
-		err = object_put(l->objects_fd, &d->digest, out, why);
+		err = object_put(l->objects_fd, l->cache ? l->cache->room : NULL, &d->digest, out, why);
 	}
 	if (err)
 		why_prefix(why, "%s", what);
@@ -164,8 +180,7 @@ static int add_images(struct tree_build *b, const struct artifact *a, const json
 	return err;
 }
 
-static int add_config(
-	struct load *l, struct tree_build *b, const struct artifact *a, struct why *why)
+static int add_config(struct load *l, struct tree_build *b, const struct artifact *a, struct why *why)
 {
 	autobuf struct buf text = { 0 };
 	autojson json_t *config = NULL;
@@ -177,8 +192,7 @@ static int add_config(
 	return err ? err : add_images(b, a, config, why);
 }
 
-static int add_source(
-	struct load *l, struct tree_build *b, const struct descriptor *d, struct why *why)
+static int add_source(struct load *l, struct tree_build *b, const struct descriptor *d, struct why *why)
 {
 	struct toc_place place;
 	uint32_t src;
@@ -237,8 +251,8 @@ static int add_parts(struct load *l, struct tree_build *b, const struct artifact
 	return err ? err : add_config(l, b, a, why);
 }
 
-static int build_tree(struct load *l, const struct digest *d, const struct buf *manifest,
-	json_t *doc, struct buf *out, struct why *why)
+static int build_tree(struct load *l, const struct digest *d, const struct buf *manifest, json_t *doc,
+	struct buf *out, struct why *why)
 {
 	char text[DIGEST_TEXT_LEN + 2];
 	struct artifact a;
@@ -270,7 +284,7 @@ static int keep_tree(struct cache *c, const struct digest *d, struct buf *bytes,
 {
 	char name[DIGEST_HEX_LEN + 8];
 	tree_file_name(d, name);
-	int err = io_write_file(c->trees_fd, name, bytes->data, bytes->len, 0444, true);
+	int err = room_write_file(c->room, c->trees_fd, name, bytes->data, bytes->len);
 	if (!err)
 		err = tree_open(c->trees_fd, name, d, out);
 	if (!err)
@@ -296,14 +310,17 @@ static int find_tree(struct cache *c, const struct digest *d, struct tree **out)
 	char name[DIGEST_HEX_LEN + 8];
 	tree_file_name(d, name);
 	int err = tree_open(c->trees_fd, name, d, out);
+	if (!err)
+		utimensat(
+			c->trees_fd, name, NULL, AT_SYMLINK_NOFOLLOW); /* used: not the next to be evicted */
 	if (err == -EILSEQ)
 		log_warn("cache: tree %s is damaged and is made again", name);
 	return err;
 }
 
 /* (child_size): what an index says of it; 0 for the outermost. */
-static int load_step(struct load *l, const struct digest *d, uint64_t child_size, struct tree **out,
-	struct why *why)
+static int load_step(
+	struct load *l, const struct digest *d, uint64_t child_size, struct tree **out, struct why *why)
 {
 	autobuf struct buf manifest = { 0 };
 	struct descriptor child;

@@ -13,13 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
-/* A read-only mapping of a pack's marks. One that was replaced stays until the pack is closed: a reader may still
+/* A read-only mapping of a pack's marks. One that was replaced stays until the pack is detached: a reader may still
  * look at it, without a lock. */
 struct marks {
 	struct marks *before;
@@ -28,20 +30,36 @@ struct marks {
 
 struct pack {
 	int dirfd;
+	struct room *room;
 	char name[DIGEST_HEX_LEN + 1];
 	struct digest id;
 	uint64_t size;
 	uint32_t count;
-	pthread_mutex_t lock;	      /* who writes, seals or replaces */
-	int fd, have_fd;	      /* -1: nothing is kept. Replaced by dup2, so readers need no lock */
-	_Atomic(struct marks *) have; /* NULL with fd -1 */
-	_Atomic uint8_t *checked;     /* a bit a chunk */
-	_Atomic bool told;	      /* that the disk is full */
+	pthread_rwlock_t use; /* who uses what follows; for writing: who attaches or detaches */
+	pthread_mutex_t lock; /* who writes, seals or replaces */
+	int fd, have_fd;      /* -1: detached. Replaced by dup2 */
+	_Atomic(struct marks *) have;
+	_Atomic uint8_t *checked; /* a bit a chunk */
+	_Atomic bool told;	  /* that it cannot be kept */
+	_Atomic uint64_t retry;	  /* monotonic: when attaching is tried again */
+	_Atomic uint64_t used_at, noted_at;
+	_Atomic unsigned holds;
+	struct pack *next; /* room.c's */
 };
+
+#define NOTE_NS	 UINT64_C(2000000000)
+#define RETRY_NS UINT64_C(1000000000)
+
+/* --- attaching -------------------------------------------------------------------------------- */
 
 static size_t have_len(const struct pack *p)
 {
 	return ((size_t)p->count * 8 + 4095) / 4096 * 4096;
+}
+
+static void have_name(const struct pack *p, char name[DIGEST_HEX_LEN + 8])
+{
+	snprintf(name, DIGEST_HEX_LEN + 8, "%s.have", p->name);
 }
 
 static int open_sized(int dirfd, const char *name, uint64_t size)
@@ -76,46 +94,199 @@ static int open_whole(int dirfd, const char *name, uint64_t size)
 	return io_steal(&fd);
 }
 
-/* Opens both files and maps the marks. */
-static int attach(struct pack *p, int fds[2])
+static bool still_named(int dirfd, const char *name, int fd)
+{
+	struct stat is, was;
+	return fstat(fd, &was) == 0 && fstatat(dirfd, name, &is, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       is.st_ino == was.st_ino && is.st_dev == was.st_dev;
+}
+
+/* Both files, and the lock that keeps them: -EAGAIN if somebody evicted them meanwhile. */
+static int open_locked(const struct pack *p, int fds[2])
 {
 	char have[DIGEST_HEX_LEN + 8];
-	snprintf(have, sizeof(have), "%s.have", p->name);
+	have_name(p, have);
 	autoclose int fd = open_sized(p->dirfd, p->name, p->size);
 	if (fd < 0)
 		return fd;
 	autoclose int have_fd = open_whole(p->dirfd, have, have_len(p));
 	if (have_fd < 0)
 		return have_fd;
-	void *map = mmap(NULL, have_len(p), PROT_READ, MAP_SHARED, have_fd, 0);
-	if (map == MAP_FAILED)
-		return -errno;
-	struct marks *m = xmalloc(sizeof(*m));
-	*m = (struct marks){ .before = p->have, .mark = map };
-	p->have = m;
+	if (flock(have_fd, LOCK_SH | LOCK_NB) < 0 || !still_named(p->dirfd, have, have_fd) ||
+		!still_named(p->dirfd, p->name, fd))
+		return -EAGAIN;
 	fds[0] = io_steal(&fd);
 	fds[1] = io_steal(&have_fd);
 	return 0;
 }
 
-struct pack *pack_open(int dirfd, const struct tree_layer *layer)
+/* Opens both files and maps the marks. */
+static int open_files(struct pack *p, int fds[2])
 {
-	struct pack *p = xcalloc(1, sizeof(*p));
-	int fds[2] = { -1, -1 };
-	p->dirfd = dirfd;
-	p->id = layer->pack;
-	p->size = layer->pack_size;
-	p->count = layer->chunk_count;
-	digest_hex(&p->id, p->name);
-	pthread_mutex_init(&p->lock, NULL);
-	p->checked = xcalloc(p->count / 8 + 1, 1);
-	if (p->count > 0) {
-		int err = attach(p, fds);
-		if (err < 0)
+	int err = -EAGAIN;
+	for (int i = 0; i < 20 && err == -EAGAIN; i++) {
+		err = open_locked(p, fds);
+		if (err == -ENOSPC && room_make(p->room, have_len(p)) == 0)
+			err = -EAGAIN;
+	}
+	if (err)
+		return err;
+	void *map = mmap(NULL, have_len(p), PROT_READ, MAP_SHARED, fds[1], 0);
+	if (map == MAP_FAILED) {
+		err = -errno;
+		close(fds[0]);
+		close(fds[1]);
+		return err;
+	}
+	struct marks *m = xmalloc(sizeof(*m));
+	*m = (struct marks){ .before = p->have, .mark = map };
+	p->have = m;
+	return 0;
+}
+
+/* With (use) for writing. */
+static void attach(struct pack *p)
+{
+	int fds[2];
+	if (p->fd >= 0 || p->count == 0 || clock_mono_ns() < p->retry)
+		return;
+	int err = room_take(p->room, have_len(p));
+	if (!err)
+		err = open_files(p, fds);
+	if (err) {
+		p->retry = clock_mono_ns() + RETRY_NS;
+		if (!atomic_exchange(&p->told, true))
 			log_warn("cache: pack %s is not kept: %s", p->name, err_text(err));
+		return;
 	}
 	p->fd = fds[0];
 	p->have_fd = fds[1];
+	p->noted_at = 0;
+}
+
+static void detach(struct pack *p)
+{
+	for (struct marks *m = p->have, *before; m; m = before) {
+		before = m->before;
+		munmap((void *)m->mark, have_len(p));
+		free(m);
+	}
+	p->have = NULL;
+	if (p->fd >= 0)
+		close(p->fd);
+	if (p->have_fd >= 0)
+		close(p->have_fd);
+	p->fd = p->have_fd = -1;
+	for (uint32_t k = 0; k < p->count / 8 + 1; k++)
+		p->checked[k] = 0;
+}
+
+/* A user of the pack: 0, to be ended with leave; -ENOENT if it cannot be attached; with (now) -EAGAIN if that would
+ * have to wait for the disk. */
+static int enter(struct pack *p, bool now)
+{
+	for (int i = 0; i < 2; i++) {
+		int busy = now ? pthread_rwlock_tryrdlock(&p->use) : pthread_rwlock_rdlock(&p->use);
+		if (busy)
+			return -EAGAIN;
+		p->used_at = clock_mono_ns();
+		if (p->fd >= 0)
+			return 0;
+		pthread_rwlock_unlock(&p->use);
+		if (now)
+			return -EAGAIN;
+		pthread_rwlock_wrlock(&p->use);
+		attach(p);
+		pthread_rwlock_unlock(&p->use);
+	}
+	return -ENOENT;
+}
+
+static void leave(struct pack *p)
+{
+	pthread_rwlock_unlock(&p->use);
+}
+
+struct pack **pack_next(struct pack *p)
+{
+	return &p->next;
+}
+
+static void note_use(struct pack *p)
+{
+	uint64_t used = p->used_at;
+	if (p->have_fd < 0 || p->noted_at >= used)
+		return;
+	p->noted_at = used + NOTE_NS;
+	uint64_t ago = clock_mono_ns() - used, at = clock_real_ns() - ago;
+	struct timespec t[2] = { { .tv_nsec = UTIME_OMIT },
+		{ (time_t)(at / 1000000000), (long)(at % 1000000000) } };
+	futimens(p->have_fd, t);
+}
+
+void pack_note_use(struct pack *p)
+{
+	if (pthread_rwlock_tryrdlock(&p->use))
+		return;
+	note_use(p);
+	pthread_rwlock_unlock(&p->use);
+}
+
+bool pack_rest(struct pack *p, uint64_t idle_ns)
+{
+	if (p->holds || (idle_ns && clock_mono_ns() - p->used_at < idle_ns) ||
+		pthread_rwlock_trywrlock(&p->use))
+		return false;
+	if (!p->holds && p->fd >= 0) {
+		p->noted_at = 0;
+		note_use(p);
+		detach(p);
+	}
+	bool rests = p->fd < 0;
+	pthread_rwlock_unlock(&p->use);
+	return rests;
+}
+
+void pack_hold(struct pack *p)
+{
+	p->holds++;
+}
+
+void pack_let(struct pack *p)
+{
+	p->used_at = clock_mono_ns();
+	p->holds--;
+}
+
+bool pack_attached(struct pack *p)
+{
+	if (pthread_rwlock_tryrdlock(&p->use))
+		return true; /* it is just being attached or detached, and not detached while it is held */
+	bool is = p->fd >= 0;
+	pthread_rwlock_unlock(&p->use);
+	return is;
+}
+
+void pack_attach(struct pack *p)
+{
+	if (enter(p, false) == 0)
+		leave(p);
+}
+
+struct pack *pack_open(int dirfd, struct room *room, const struct tree_layer *layer)
+{
+	struct pack *p = xcalloc(1, sizeof(*p));
+	p->dirfd = dirfd;
+	p->room = room;
+	p->id = layer->pack;
+	p->size = layer->pack_size;
+	p->count = layer->chunk_count;
+	p->fd = p->have_fd = -1;
+	digest_hex(&p->id, p->name);
+	pthread_rwlock_init(&p->use, NULL);
+	pthread_mutex_init(&p->lock, NULL);
+	p->checked = xcalloc(p->count / 8 + 1, 1);
+	room_enter(room, p);
 	return p;
 }
 
@@ -123,15 +294,11 @@ void pack_close(struct pack *p)
 {
 	if (!p)
 		return;
-	for (struct marks *m = p->have, *before; m; m = before) {
-		before = m->before;
-		munmap((void *)m->mark, have_len(p));
-		free(m);
-	}
-	if (p->fd >= 0)
-		close(p->fd);
-	if (p->have_fd >= 0)
-		close(p->have_fd);
+	room_leave(p->room, p);
+	p->noted_at = 0;
+	note_use(p);
+	detach(p);
+	pthread_rwlock_destroy(&p->use);
 	pthread_mutex_destroy(&p->lock);
 	free((void *)p->checked);
 	free(p);
@@ -141,6 +308,8 @@ const struct digest *pack_id(const struct pack *p)
 {
 	return &p->id;
 }
+
+/* --- marks ------------------------------------------------------------------------------------ */
 
 static uint64_t mark_of(const void *data, size_t len)
 {
@@ -165,9 +334,47 @@ static uint64_t mark_at(const struct pack *p, uint32_t i)
 	return m ? m->mark[i] : 0;
 }
 
-bool pack_has(const struct pack *p, uint32_t i)
+static bool has(const struct pack *p, uint32_t i)
 {
 	return mark_at(p, i) != 0;
+}
+
+bool pack_has(struct pack *p, uint32_t i)
+{
+	if (pthread_rwlock_tryrdlock(&p->use))
+		return false;
+	bool here = has(p, i);
+	pthread_rwlock_unlock(&p->use);
+	return here;
+}
+
+/* The marks of a pack that is detached, from the disk. */
+static uint64_t here_on_disk(const struct pack *p, const struct tree_chunk *chunks)
+{
+	char name[DIGEST_HEX_LEN + 8];
+	uint64_t here = 0;
+	have_name(p, name);
+	autoclose int fd = openat(p->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	autofree uint64_t *marks = fd < 0 ? NULL : xcalloc(p->count + 1, sizeof(*marks));
+	if (!marks || io_pread_full(fd, marks, (size_t)p->count * 8, 0) < 0)
+		return 0;
+	for (uint32_t i = 0; i < p->count; i++)
+		here += marks[i] ? chunks[i].raw : 0;
+	return here;
+}
+
+uint64_t pack_here(struct pack *p, const struct tree_chunk *chunks)
+{
+	uint64_t here = 0;
+	if (pthread_rwlock_tryrdlock(&p->use))
+		return 0;
+	if (p->fd < 0)
+		here = here_on_disk(p, chunks);
+	else
+		for (uint32_t i = 0; i < p->count; i++)
+			here += has(p, i) ? chunks[i].raw : 0;
+	pthread_rwlock_unlock(&p->use);
+	return here;
 }
 
 static int set_mark(struct pack *p, uint32_t i, uint64_t mark)
@@ -192,15 +399,16 @@ static int read_now(int fd, void *buf, size_t len, uint64_t off)
 
 static void found_damaged(struct pack *p, uint32_t i)
 {
-	log_warn("cache: chunk %u of pack %s is damaged and is fetched again", i, p->name);
+	log_warn("cache: chunk %u of pack %s is damaged; it is dropped and fetched again", i, p->name);
 	pthread_mutex_lock(&p->lock);
 	set_mark(p, i, 0);
+	atomic_fetch_and(&p->checked[i / 8], (uint8_t) ~(1u << (i % 8)));
 	pthread_mutex_unlock(&p->lock);
 }
 
-int pack_get(struct pack *p, uint32_t i, const struct tree_chunk *c, void *buf, bool now)
+static int get(struct pack *p, uint32_t i, const struct tree_chunk *c, void *buf, bool now)
 {
-	if (!pack_has(p, i))
+	if (!has(p, i))
 		return -ENOENT;
 	uint64_t mark = mark_at(p, i);
 	if (now) {
@@ -223,13 +431,57 @@ int pack_get(struct pack *p, uint32_t i, const struct tree_chunk *c, void *buf, 
 	return 0;
 }
 
+int pack_get(struct pack *p, uint32_t i, const struct tree_chunk *c, void *buf, bool now)
+{
+	int err = enter(p, now);
+	if (err)
+		return err;
+	err = get(p, i, c, buf, now);
+	leave(p);
+	return err;
+}
+
 int pack_peek(struct pack *p, uint32_t i, uint64_t off, void *buf, size_t len)
 {
-	if (!pack_has(p, i) || !is_checked(p, i))
+	int err = enter(p, true);
+	if (err)
 		return -ENOENT;
-	int err = read_now(p->fd, buf, len, off);
-	return err || is_checked(p, i) ? err : -ENOENT; /* replaced meanwhile */
+	if (!has(p, i) || !is_checked(p, i))
+		err = -ENOENT;
+	if (!err)
+		err = read_now(p->fd, buf, len, off);
+	if (!err && !is_checked(p, i)) /* replaced meanwhile */
+		err = -ENOENT;
+	leave(p);
+	return err;
 }
+
+/* --- claims ----------------------------------------------------------------------------------- */
+
+static int lock_mark(const struct pack *p, uint32_t i, short type)
+{
+	struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)i * 8, .l_len = 8 };
+	return fcntl(p->have_fd, F_OFD_SETLK, &l);
+}
+
+bool pack_claim(struct pack *p, uint32_t i)
+{
+	if (enter(p, false))
+		return true; /* nothing is kept, so nobody else's fetch would help */
+	bool other = lock_mark(p, i, F_WRLCK) < 0 && (errno == EAGAIN || errno == EACCES);
+	leave(p);
+	return !other;
+}
+
+void pack_unclaim(struct pack *p, uint32_t i)
+{
+	if (enter(p, true))
+		return; /* detached: the lock went with the descriptor */
+	lock_mark(p, i, F_UNLCK);
+	leave(p);
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static bool is_sealed(const struct pack *p)
 {
@@ -242,12 +494,12 @@ static int replace(struct pack *p)
 {
 	char have[DIGEST_HEX_LEN + 8];
 	int fds[2];
-	snprintf(have, sizeof(have), "%s.have", p->name);
+	have_name(p, have);
 	unlinkat(p->dirfd, have, 0);
 	unlinkat(p->dirfd, p->name, 0);
 	for (uint32_t k = 0; k < p->count / 8 + 1; k++)
 		p->checked[k] = 0;
-	int err = attach(p, fds);
+	int err = open_files(p, fds);
 	if (err < 0)
 		return err;
 	dup3(fds[0], p->fd, O_CLOEXEC);
@@ -257,40 +509,102 @@ static int replace(struct pack *p)
 	return 0;
 }
 
+static int write_chunk(struct pack *p, uint32_t i, const struct tree_chunk *c, const void *data)
+{
+	int err = io_pwrite_full(p->fd, data, c->raw, c->pack_off);
+	return err ? err : set_mark(p, i, mark_of(data, c->raw));
+}
+
+/* A full disk is no reason to go without, as long as something older can go. */
+static int keep(struct pack *p, uint32_t i, const struct tree_chunk *c, const void *data)
+{
+	int err = is_sealed(p) ? replace(p) : 0;
+	if (!err)
+		err = room_take(p->room, c->raw);
+	if (!err)
+		err = write_chunk(p, i, c, data);
+	for (int tries = 0; (err == -ENOSPC || err == -EDQUOT) && tries < 3; tries++) {
+		if (room_make(p->room, c->raw))
+			break;
+		err = write_chunk(p, i, c, data);
+	}
+	return err;
+}
+
 void pack_put(struct pack *p, uint32_t i, const struct tree_chunk *c, const void *data)
 {
-	if (p->fd < 0)
+	if (enter(p, false))
 		return;
 	pthread_mutex_lock(&p->lock);
-	int err = 0;
-	if (is_sealed(p)) {
-		if (pack_has(p, i))
-			goto out; /* another process was faster */
-		err = replace(p);
-	}
-	if (!err)
-		err = io_pwrite_full(p->fd, data, c->raw, c->pack_off);
-	if (!err)
-		err = set_mark(p, i, mark_of(data, c->raw));
-	if (!err)
+	bool there = has(p, i); /* another process was faster; it is checked when it is read */
+	int err = there ? 0 : keep(p, i, c, data);
+	if (!err && !there)
 		set_checked(p, i);
-	else if (!atomic_exchange(&p->told, true))
-		log_warn("cache: pack %s cannot be written, reads go on without: %s", p->name, err_text(err));
-out:
+	else if (err && !atomic_exchange(&p->told, true))
+		log_warn("cache: of pack %s not all is kept: %s", p->name,
+			err == -ENOSPC ? "no room is left, and all that is kept is in use or pinned"
+				       : err_text(err));
 	pthread_mutex_unlock(&p->lock);
+	leave(p);
 }
 
 int pack_seal(struct pack *p)
 {
-	int fd = p->fd;
-	if (fd < 0)
+	int fd = enter(p, false);
+	if (fd)
 		return -ENOENT;
 	pthread_mutex_lock(&p->lock);
 	for (uint32_t i = 0; i < p->count && fd >= 0; i++)
-		if (!pack_has(p, i) || !is_checked(p, i))
+		if (!has(p, i) || !is_checked(p, i))
 			fd = -ENOENT;
-	if (fd >= 0 && !is_sealed(p) && fchmod(fd, 0444) < 0)
+	if (fd >= 0 && !is_sealed(p) && fchmod(p->fd, 0444) < 0)
 		fd = -errno;
+	if (fd >= 0)
+		fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 3);
 	pthread_mutex_unlock(&p->lock);
+	leave(p);
 	return fd;
+}
+
+/* --- scrubbing -------------------------------------------------------------------------------- */
+
+static bool is_sound(struct pack *p, uint32_t i, const struct tree_chunk *c, char *buf, bool full)
+{
+	struct digest is;
+	if (io_pread_full(p->fd, buf, c->raw, c->pack_off) != (ssize_t)c->raw ||
+		mark_of(buf, c->raw) != mark_at(p, i))
+		return false;
+	if (!full)
+		return true;
+	digest_of(buf, c->raw, &is);
+	return digest_equal(&is, &c->digest);
+}
+
+void pack_scrub(struct pack *p, const struct tree_chunk *chunks, bool full, const _Atomic bool *stop,
+	struct pack_scrub *out)
+{
+	autofree char *buf = NULL;
+	size_t cap = 0;
+	uint64_t used_at = p->used_at;
+	if (enter(p, false))
+		return;
+	p->used_at = used_at; /* to look after it is not to use it */
+	for (uint32_t i = 0; i < p->count && !*stop; i++) {
+		const struct tree_chunk *c = &chunks[i];
+		if (!has(p, i))
+			continue;
+		if (c->raw > cap) {
+			cap = c->raw;
+			free(buf);
+			buf = xmalloc(cap);
+		}
+		if (is_sound(p, i, c, buf, full)) {
+			set_checked(p, i);
+			out->good++;
+		} else {
+			found_damaged(p, i);
+			out->bad++;
+		}
+	}
+	leave(p);
 }

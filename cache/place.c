@@ -344,8 +344,8 @@ static void keep_tag(struct place *p, const struct tag *t)
 {
 	struct kept_tag *k = xmalloc(sizeof(*k));
 	const char *colon = strrchr(t->key, ':');
-	*k = (struct kept_tag){ p->cache, p->registry->where,
-		xstrndup(t->key, (size_t)(colon - t->key)), xstrdup(colon + 1), t->digest };
+	*k = (struct kept_tag){ p->cache, p->registry->where, xstrndup(t->key, (size_t)(colon - t->key)),
+		xstrdup(colon + 1), t->digest };
 	cache_job(p->cache, keep_tag_run, keep_tag_done, k);
 }
 
@@ -419,7 +419,8 @@ void place_tag(struct place *p, const char *name, const char *tag, registry_tag_
 	*w = (struct tag_wait){ t->waiting, done, arg };
 	t->waiting = w;
 	bool stale = !t->asked_ns || now - t->asked_ns > c->fresh_ns;
-	bool first = !t->asked_ns && p->listed_ns && !p->failed && now >= t->again_ns; /* of this mount: worth a wait */
+	bool first = !t->asked_ns && p->listed_ns && !p->failed &&
+		     now >= t->again_ns; /* of this mount: worth a wait */
 	if (t->known && !first) {
 		struct tag_now *n = xmalloc(sizeof(*n));
 		*n = (struct tag_now){ c, t };

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRESH_NS	 UINT64_C(1000000000)
+#define FRESH_NS  UINT64_C(1000000000)
 #define FAILED_NS UINT64_C(3000000000)
 
 /* --- names ------------------------------------------------------------------------------------ */

@@ -10,6 +10,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define OTHERS_MS 2000
 
 /* --- one chunk -------------------------------------------------------------------------------- */
 
@@ -46,9 +49,24 @@ static int fetch_chunk(const struct view *v, const struct tree_chunk *c, void *b
 	autofree char *packed = c->kind == CHUNK_ZSTD ? xmalloc(c->packed) : NULL;
 	int err = v->registry->ops->blob(v->registry, v->name, &l->blob, l->blob_size, c->blob_off,
 		packed ? packed : buf, c->packed, why);
+	if (!err)
+		v->cache->fetched += c->packed;
 	if (!err && packed)
 		err = zstd_unpack(packed, c->packed, buf, c->raw, why);
 	return err;
+}
+
+/* Another process may be fetching the chunk: it is waited for as long as that takes a healthy one. True if nobody else
+ * does now. */
+static bool wait_for_others(struct pack *p, uint32_t number)
+{
+	static const struct timespec moment = { .tv_nsec = 2000000 };
+	for (int i = 0; i < OTHERS_MS / 2 && !pack_has(p, number); i++) {
+		if (pack_claim(p, number))
+			return true;
+		nanosleep(&moment, NULL);
+	}
+	return false;
 }
 
 /* Of (data), which is what a registry gave for chunk (i). Keeps it. */
@@ -76,8 +94,13 @@ int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
 	struct why in = { 0 };
 	uint32_t number = 0;
 	struct pack *p = content_pack(v->content, i, &number)->pack;
-	if (pack_get(p, number, c, buf, false) == 0)
+	/* (those of a remote registry claim what they ask for in read_remote.c) */
+	bool mine = !registry_is_remote(v->registry) && wait_for_others(p, number);
+	if (pack_get(p, number, c, buf, false) == 0) {
+		if (mine)
+			pack_unclaim(p, number);
 		return 0;
+	}
 	int err = fetch_chunk(v, c, buf, &in);
 	if (err == -EAGAIN)
 		return err;
@@ -85,9 +108,11 @@ int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
 		err = check_chunk(v, i, buf, &in);
 	if (err) {
 		bad_chunk(v, i, &in);
-		return why_fail(why, err, "%s", in.text);
+		why_fail(why, err, "%s", in.text);
 	}
-	return 0;
+	if (mine)
+		pack_unclaim(p, number);
+	return err;
 }
 
 void chunk_verify(struct chunk_fetch *f)
@@ -105,6 +130,9 @@ void chunk_verify(struct chunk_fetch *f)
 		f->err = check_chunk(f->view, f->chunk, f->data, &f->why);
 	if (f->err)
 		bad_chunk(f->view, f->chunk, &f->why);
+	if (f->claimed)
+		pack_unclaim(f->ref->pack, f->number);
+	f->claimed = false;
 }
 
 /* --- now -------------------------------------------------------------------------------------- */
@@ -237,6 +265,8 @@ void chunk_fetch_done(struct chunk_fetch *f)
 			break;
 		}
 	}
+	if (f->claimed)
+		pack_unclaim(f->ref->pack, f->number);
 	for (struct wait *w = f->waits, *next; w; w = next) {
 		next = w->next;
 		answer_wait(f, w);
@@ -268,6 +298,12 @@ static void fetch_done(void *arg)
 	chunk_fetch_done(f);
 }
 
+void chunk_fetch_local(struct chunk_fetch *f)
+{
+	f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
+	cache_job(f->view->cache, fetch_run, fetch_done, f);
+}
+
 static struct chunk_fetch *find_fetch(const struct pack_ref *ref, uint32_t number)
 {
 	struct chunk_fetch *f = ref->fetches[number % 64];
@@ -294,13 +330,12 @@ struct chunk_fetch *chunk_fetch_for(struct view *v, uint32_t chunk, bool ahead)
 	f->chunk = chunk;
 	f->was_ahead = ahead;
 	f->view = view_get(v);
-	f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
 	f->next = ref->fetches[number % 64];
 	ref->fetches[number % 64] = f;
 	bool local = !registry_is_remote(v->registry) || pack_has(ref->pack, number) ||
 		     v->content->tree->chunks[chunk].kind == CHUNK_ZEROS;
 	if (local)
-		cache_job(v->cache, fetch_run, fetch_done, f);
+		chunk_fetch_local(f);
 	else
 		chunk_fetch_remote(f);
 	return f;

@@ -22,6 +22,7 @@
 #define MAX_AHEAD  (32u << 20) /* under way in all, for nobody yet */
 #define NEAR	   16u	       /* chunks that a reader may leave out and still go forward */
 #define FAILED_NS  UINT64_C(3000000000)
+#define OTHERS_NS  UINT64_C(2000000000)
 
 struct span {
 	struct cache *cache;
@@ -216,6 +217,50 @@ static bool fails_at_once(struct chunk_fetch *f)
 	return true;
 }
 
+static void look_again(void *arg)
+{
+	struct cache *c = arg;
+	struct chunk_fetch *all = c->others, *next;
+	c->others = NULL;
+	c->others_timer = NULL;
+	for (struct chunk_fetch *f = all; f; f = next) {
+		next = f->batched;
+		if (pack_has(f->ref->pack, f->number))
+			chunk_fetch_local(f);
+		else
+			chunk_fetch_remote(f);
+	}
+	cache_unref(c);
+}
+
+/* True if another process of the same cache is fetching the chunk: then it is waited for, as long as that takes a
+ * healthy one. */
+static bool left_to_others(struct chunk_fetch *f)
+{
+	struct cache *c = f->view->cache;
+	uint64_t now = clock_mono_ns();
+	f->claimed = pack_claim(f->ref->pack, f->number);
+	if (f->claimed || (f->since_ns && now - f->since_ns > OTHERS_NS))
+		return false;
+	if (!f->since_ns)
+		f->since_ns = now;
+	f->batched = c->others;
+	c->others = f;
+	if (!c->others_timer) {
+		c->refs++;
+		c->others_timer = loop_after(c->loop, 3, look_again, c);
+	}
+	return true;
+}
+
+void read_remote_stop(struct cache *c)
+{
+	if (!c->others_timer)
+		return;
+	timer_cancel(c->others_timer);
+	look_again(c);
+}
+
 static void flush(void *arg)
 {
 	struct cache *c = arg;
@@ -227,7 +272,7 @@ static void flush(void *arg)
 	list = xcalloc(count + 1, sizeof(*list));
 	for (struct chunk_fetch *f = all, *next; f; f = next) {
 		next = f->batched;
-		if (!fails_at_once(f))
+		if (!fails_at_once(f) && !left_to_others(f))
 			list[n++] = f;
 	}
 	qsort(list, n, sizeof(*list), by_place);
@@ -258,7 +303,8 @@ static struct ahead *find_reader(struct pack_ref *ref, uint32_t first, uint32_t 
 {
 	for (unsigned i = 0; i < sizeof(ref->ahead) / sizeof(ref->ahead[0]); i++) {
 		struct ahead *a = &ref->ahead[i];
-		if (a->window && first >= a->last && first <= (a->until > a->last ? a->until : a->last) + NEAR)
+		if (a->window && first >= a->last &&
+			first <= (a->until > a->last ? a->until : a->last) + NEAR)
 			return a;
 	}
 	struct ahead *a = &ref->ahead[ref->next_ahead++ % (sizeof(ref->ahead) / sizeof(ref->ahead[0]))];
@@ -267,7 +313,8 @@ static struct ahead *find_reader(struct pack_ref *ref, uint32_t first, uint32_t 
 }
 
 /* Packed bytes of chunks that were asked for and not yet read. */
-static uint64_t still_ahead(const struct view *v, const struct tree_layer *l, const struct ahead *a, uint32_t last)
+static uint64_t still_ahead(
+	const struct view *v, const struct tree_layer *l, const struct ahead *a, uint32_t last)
 {
 	const struct tree_chunk *chunks = v->content->tree->chunks + l->first_chunk;
 	uint64_t sum = 0;
@@ -276,7 +323,8 @@ static uint64_t still_ahead(const struct view *v, const struct tree_layer *l, co
 	return sum;
 }
 
-static void ask_ahead(struct view *v, const struct tree_layer *l, struct pack_ref *ref, struct ahead *a, uint64_t have)
+static void ask_ahead(
+	struct view *v, const struct tree_layer *l, struct pack_ref *ref, struct ahead *a, uint64_t have)
 {
 	const struct tree_chunk *chunks = v->content->tree->chunks + l->first_chunk;
 	if (a->until <= a->last)

@@ -16,11 +16,9 @@ static void pump(struct http *h);
 
 static void call_done(struct http_call *c, const struct fetch_answer *last)
 {
-	struct http_answer a = { .err = c->err,
-		.status = c->status,
-		.why = &c->why,
-		.headers = last,
-		.url = c->url.text };
+	struct http_answer a = {
+		.err = c->err, .status = c->status, .why = &c->why, .headers = last, .url = c->url.text
+	};
 	c->request.done(c->request.arg, &a);
 	url_free(&c->url);
 	free(c->scope);
@@ -161,8 +159,8 @@ static void start(struct http_call *c)
 	if (c->used)
 		headers[n++] = c->used;
 	if (is_range(c) && (!whole(r) || c->got > 0)) {
-		snprintf(range, sizeof(range), "Range: bytes=%llu-%llu", (unsigned long long)(r->off + c->got),
-			(unsigned long long)(r->off + r->len - 1));
+		snprintf(range, sizeof(range), "Range: bytes=%llu-%llu",
+			(unsigned long long)(r->off + c->got), (unsigned long long)(r->off + r->len - 1));
 		headers[n++] = range;
 	}
 	c->asked_at = c->got;
@@ -210,7 +208,7 @@ static struct http_call *next_call(struct http *h)
 {
 	for (unsigned class = 0; class < HTTP_CLASSES; class ++) {
 		struct http_call *c = h->queue[class].first;
-		if (c && h->active < room_for((enum http_class)class)) {
+		if (c && h->active < room_for((enum http_class) class)) {
 			h->queue[class].first = c->queued;
 			if (!c->queued)
 				h->queue[class].last = NULL;
@@ -309,7 +307,8 @@ void http_ask(struct http *h, const struct http_request *r)
 	else if (!err && h->no_parts && is_range(c) && !whole(r) && r->size > HTTP_WHOLE_MAX)
 		err = http_fail(c, -EOPNOTSUPP, "it does not serve parts of files");
 	else if (!err && h->offline)
-		err = http_fail(c, -EHOSTUNREACH, "not asked: the mount is offline (-o offline), and this is not cached");
+		err = http_fail(c, -EHOSTUNREACH,
+			"not asked: the mount is offline (-o offline), and this is not cached");
 	else if (!err && clock_mono_ns() < h->down_until_ns)
 		err = why_fail(&c->why, -EHOSTUNREACH, "%s", h->trouble);
 	c->err = err;
@@ -325,7 +324,8 @@ int http_new(const char *where, const struct http_options *o, struct http **out,
 	int err = url_parse(where, &url, why);
 	if (!err && !url.tls && !url.loopback && !o->insecure)
 		err = why_fail(why, -EPERM,
-			"plain HTTP to another machine can be read and changed by others; use https, or allow it "
+			"plain HTTP to another machine can be read and changed by others; use https, or "
+			"allow it "
 			"with -o insecure");
 	if (err) { /* the address is not repeated where it may hold a password */
 		url_free(&url);

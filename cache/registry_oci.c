@@ -82,8 +82,7 @@ static void listing_go_on(struct listing *l)
 {
 	while (!l->err && l->next < l->count && l->under_way < LIST_AT_A_TIME) {
 		const char *name = l->repositories[l->next++];
-		autofree char *url =
-			xasprintf("%s/v2/%s/tags/list?n=%d", l->remote->root, name, PAGE);
+		autofree char *url = xasprintf("%s/v2/%s/tags/list?n=%d", l->remote->root, name, PAGE);
 		ask_page(l, url, name);
 	}
 	if (l->under_way == 0)
@@ -101,7 +100,8 @@ static void add_repository(struct listing *l, const char *name)
 	if (l->count >= MAX_NAMES)
 		return;
 	if (!name_is_repository(name)) { /* it becomes a part of addresses */
-		log_warn("registry %s: \"%.200s\" is left out: not a name of OCI", l->remote->base.where, name);
+		log_warn("registry %s: \"%.200s\" is left out: not a name of OCI", l->remote->base.where,
+			name);
 		return;
 	}
 	if (l->count == l->cap) {
@@ -154,9 +154,10 @@ static void no_catalog(struct page *p, const struct http_answer *a)
 		listing_fail(l, a->err, a->why->text);
 		return;
 	}
-	autofree char *text = xasprintf("%s; it does not list its repositories: name them with `names = ...` in the "
-					"configuration file (diverfs(8), REGISTRIES)",
-		a->why->text);
+	autofree char *text =
+		xasprintf("%s; it does not list its repositories: name them with `names = ...` in the "
+			  "configuration file (diverfs(8), REGISTRIES)",
+			a->why->text);
 	listing_fail(l, -EACCES, text);
 }
 
@@ -243,7 +244,8 @@ static void tag_came(void *arg, const struct http_answer *a)
 		buf_clear(&q->body);
 		q->done(q->arg, 0, NULL, &q->known, &q->body);
 	} else {
-		digest_of(q->body.data ? q->body.data : "", q->body.len, &d); /* it defines the tag's digest */
+		digest_of(
+			q->body.data ? q->body.data : "", q->body.len, &d); /* it defines the tag's digest */
 		q->done(q->arg, 0, NULL, &d, &q->body);
 	}
 	buf_free(&q->body);
@@ -281,8 +283,7 @@ static void oci_tag(struct registry *base, const char *repository, const char *t
 
 /* --- bytes ------------------------------------------------------------------------------------- */
 
-static void oci_part(
-	struct registry *base, const struct registry_part *p, registry_done_fn *done, void *arg)
+static void oci_part(struct registry *base, const struct registry_part *p, registry_done_fn *done, void *arg)
 {
 	struct remote *r = (struct remote *)base;
 	char text[DIGEST_TEXT_LEN + 1];

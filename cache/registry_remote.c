@@ -53,7 +53,8 @@ static void part_done(void *arg, const struct http_answer *a)
 	struct part_question *q = arg;
 	struct why why = *a->why;
 	int err = a->err;
-	if (err == -ENOENT) /* -ENOENT is for names; a registry that lacks what its manifests speak of is broken */
+	if (err ==
+		-ENOENT) /* -ENOENT is for names; a registry that lacks what its manifests speak of is broken */
 		err = why.err = -EBADMSG;
 	q->done(q->arg, err, &why);
 	free(q);
@@ -126,7 +127,8 @@ static void pass_on(struct remote_question *q)
 	else if (!q->tag)
 		r->ops->ask(r, &q->part, q->done, q->arg);
 	else
-		fail_question(q, -EHOSTUNREACH, &(struct why){ -EHOSTUNREACH, "the registry is another kind now" });
+		fail_question(
+			q, -EHOSTUNREACH, &(struct why){ -EHOSTUNREACH, "the registry is another kind now" });
 	if (!q->tag || r->ops->ask_tag)
 		question_free(q);
 }
@@ -366,8 +368,9 @@ int registry_remote_open(
 		.offline = o->offline };
 	for (size_t i = 0; o->names && o->names[i]; i++)
 		if (!name_is_repository(o->names[i]))
-			return why_fail(why, -EINVAL, "registry %s: names: \"%s\" is not the name of a repository",
-				where, o->names[i]);
+			return why_fail(why, -EINVAL,
+				"registry %s: names: \"%s\" is not the name of a repository", where,
+				o->names[i]);
 	int err = http_new(where, &ho, &http, why);
 	if (err) {
 		if (!strchr(where, '@'))

@@ -46,8 +46,8 @@ static void parse_run(void *arg)
 	why_clear(&q->why);
 	q->err = layout_names(q->body.data ? q->body.data : "", q->body.len, q->where, &q->names, &q->why);
 	if (q->err)
-		q->err = why_fail(&q->why, -EHOSTUNREACH, "registry %s cannot answer: it is no OCI image layout",
-			q->where);
+		q->err = why_fail(&q->why, -EHOSTUNREACH,
+			"registry %s cannot answer: it is no OCI image layout", q->where);
 }
 
 static void parse_done(void *arg)
@@ -68,9 +68,9 @@ static char *condition_of(const struct http_answer *a)
 {
 	autofree char *etag = fetch_header(a->headers, "etag", 0);
 	autofree char *modified = fetch_header(a->headers, "last-modified", 0);
-	return etag ? xasprintf("If-None-Match: %s", etag)
-		    : modified ? xasprintf("If-Modified-Since: %s", modified)
-			       : NULL;
+	return etag	  ? xasprintf("If-None-Match: %s", etag)
+	       : modified ? xasprintf("If-Modified-Since: %s", modified)
+			  : NULL;
 }
 
 static void index_came(void *arg, const struct http_answer *a)

@@ -68,8 +68,8 @@ static void no_answer(struct http_call *c, const struct fetch_answer *a)
 		c->err = a->err;
 	else
 		http_fail(c, -EHOSTUNREACH, a->why.text);
-	if ((a->err == -EHOSTUNREACH || a->err == -ETIMEDOUT) && !strcmp(c->url.origin, c->http->url.origin) &&
-		is_dead(c, a->err))
+	if ((a->err == -EHOSTUNREACH || a->err == -ETIMEDOUT) &&
+		!strcmp(c->url.origin, c->http->url.origin) && is_dead(c, a->err))
 		http_down(c->http, &c->why, HTTP_DOWN_MS);
 	http_finish(c, NULL);
 }
@@ -163,8 +163,8 @@ static void unauthorized(struct http_call *c, const struct fetch_answer *a)
 		auth_challenged(h->auth, c->scope, c->repository, c->used, a, granted, c);
 		return;
 	}
-	autofree char *text =
-		xasprintf("it refuses access%s%s (401)", c->repository ? " to " : "", c->repository ? c->repository : "");
+	autofree char *text = xasprintf("it refuses access%s%s (401)", c->repository ? " to " : "",
+		c->repository ? c->repository : "");
 	http_fail(c, -EACCES, text);
 	http_finish(c, a);
 }
@@ -206,7 +206,7 @@ static void busy(struct http_call *c, const struct fetch_answer *a)
 
 static void refused(struct http_call *c, const struct fetch_answer *a)
 {
-	int err = a->status == 404 || a->status == 410 ? -ENOENT
+	int err = a->status == 404 || a->status == 410	 ? -ENOENT
 		  : a->status == 403 || a->status == 405 ? -EACCES
 		  : a->status == 416			 ? -EILSEQ
 							 : -EHOSTUNREACH;

@@ -168,7 +168,8 @@ static void make_run(void *arg)
 		err = -errno;
 	if (err)
 		s->err = why_fail_errno(&s->why, err,
-			"registry %s serves no parts of files, and there is no room for the whole of one (%llu "
+			"registry %s serves no parts of files, and there is no room for the whole of one "
+			"(%llu "
 			"bytes) in the cache",
 			s->registry->where, (unsigned long long)s->size);
 	else
@@ -207,8 +208,8 @@ static void answer_now(void *arg)
 	free(n);
 }
 
-void spool_get(struct cache *c, struct registry *r, const char *repository, const struct digest *d, uint64_t size,
-	spool_fn *done, void *arg)
+void spool_get(struct cache *c, struct registry *r, const char *repository, const struct digest *d,
+	uint64_t size, spool_fn *done, void *arg)
 {
 	struct spool *s = c->spools;
 	while (s && (!digest_equal(&s->digest, d) || s->size != size))

@@ -15,6 +15,7 @@
  *          root.c       /, README, modes, status, log             (class FIXED)
  *          kernels.c    kernels/: names and tags                  (class NAMES)
  *          views.c      below a tag: entries, run, cached         (class VIEW)
+ *          cachedir.c   cache/: numbers, and ctl                   (class CACHE)
  *          run.c        all instances: found again when a daemon begins, stopped when it ends
  *          instance.c   what an instance is, its states; texts.c what its small files say
  *          config.c     the text of config, checked; chosen.c its kernel, looked up; edit.c how it is written
@@ -39,6 +40,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct cachedir;
 struct kernels;
 struct run;
 struct workspaces;
@@ -54,6 +56,7 @@ struct fs_options {	   /* set once in main, strings live for ever */
 	char *state_dir;     /* of this mount point */
 	char *libexec_dir;   /* diverfs-run, diverfs-fullvm, diverfs-build, probe.elf */
 	char *qemu, *bwrap;  /* programs; may be set to test what happens without */
+	uint64_t quota;	     /* bytes of the cache; 0: a share of the disk */
 	uint64_t memory_max; /* bytes that all running instances may have together */
 	uint32_t instances_max;
 	bool keep; /* a clean unmount leaves running instances running */
@@ -76,6 +79,7 @@ struct fs {
 	struct session *mount;	       /* session.c */
 	bool stopping;		       /* fs_shutdown was called: nothing new begins */
 	struct kernels *kernels;       /* kernels.c */
+	struct cachedir *cachedir;     /* cachedir.c */
 	struct run *run;	       /* instance.c */
 	struct workspaces *workspaces; /* workspace.c */
 };
@@ -87,6 +91,9 @@ void fs_shutdown(struct fs *fs);
 /* Each room's beginning and end, called by main in this order (and in reverse). */
 int kernels_init(struct fs *fs, struct why *why);
 void kernels_free(struct fs *fs);
+void cachedir_init(struct fs *fs);
+void cachedir_stop(struct fs *fs); /* commands that are under way end */
+void cachedir_free(struct fs *fs);
 int workspaces_init(struct fs *fs, struct why *why);
 void workspaces_free(struct fs *fs);
 int run_init(struct fs *fs, struct why *why); /* finds instances of an earlier daemon again */

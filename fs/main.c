@@ -61,6 +61,7 @@ void fs_shutdown(struct fs *fs)
 	struct ending *e = xmalloc(sizeof *e);
 	*e = (struct ending){ .fs = fs, .left = 2 };
 	loop_after(fs->loop, END_WAIT_MS, end_late, fs);
+	cachedir_stop(fs);
 	ops_unmount(fs, ended_one, e);
 	run_stop(fs, ended_one, e);
 }
@@ -133,12 +134,14 @@ static int begin(struct fs *fs, struct fuse_args *args, struct why *why)
 		.auth_file = fs->opt.auth_file,
 		.insecure = fs->opt.insecure,
 		.offline = fs->opt.offline,
-		.fresh_s = fs->opt.fresh_s };
+		.fresh_s = fs->opt.fresh_s,
+		.quota = fs->opt.quota };
 	err = cache_open(&options, &fs->cache, why);
 	if (!err)
 		err = add_registries(fs, why);
 	if (!err)
 		err = kernels_init(fs, why);
+	cachedir_init(fs);
 	if (!err)
 		err = workspaces_init(fs, why);
 	if (!err)
@@ -154,6 +157,7 @@ static void end(struct fs *fs)
 		run_free(fs);
 	if (fs->workspaces)
 		workspaces_free(fs);
+	cachedir_free(fs);
 	kernels_free(fs);
 	ops_free(fs);
 	if (fs->cache)

@@ -42,6 +42,7 @@ static const struct node_ops *const classes[NODE_CLASSES] = {
 	[NODE_VIEW] = &view_ops,
 	[NODE_RUN] = &run_ops,
 	[NODE_SRC] = &src_ops,
+	[NODE_CACHE] = &cache_ops,
 };
 
 static const struct node_ops *class_of(struct node n)
@@ -62,6 +63,7 @@ static int refusal(struct node n)
 	case NODE_FIXED:
 	case NODE_NAMES:
 	case NODE_VIEW:
+	case NODE_CACHE:
 		return -EROFS;
 	case NODE_RUN:
 	case NODE_SRC:

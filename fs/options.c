@@ -27,9 +27,10 @@
 #define INSTANCES_DEFAULT 64
 #define INSTANCES_MAX	  4096
 #define MEMORY_MIN	  (16u << 20)
+#define QUOTA_MIN	  (1u << 20)
 
 struct raw { /* as written */
-	char *cache, *state, *memory, *instances, *qemu, *bwrap, *fsname, *fresh, *ca, *credentials, *config;
+	char *cache, *state, *quota, *memory, *instances, *qemu, *bwrap, *fsname, *fresh, *ca, *credentials, *config;
 	int keep, allow_other, foreground, debug, help, version, offline, insecure;
 	char **given; /* registry=, before those of the command line's words */
 	size_t given_count;
@@ -51,6 +52,7 @@ enum { KEY_REGISTRY = 1 };
 static const struct fuse_opt spec[] = {
 	VALUE("cache", cache),
 	VALUE("state", state),
+	VALUE("quota", quota),
 	VALUE("memory", memory),
 	VALUE("instances", instances),
 	VALUE("qemu", qemu),
@@ -109,6 +111,7 @@ static const char help_text[] =
 	"/var/cache/diverfs)\n"
 	"    state=DIR          where instances and the log are  (~/.local/state/diverfs; root: "
 	"/var/lib/diverfs)\n"
+	"    quota=SIZE         how much of it                   (a fifth of its file system)\n"
 	"    registry=WHERE     one more registry (again and again; they are asked in order)\n"
 	"    offline            registries are not asked; only what is cached\n"
 	"    fresh=SECONDS      how old names from registries may be     (30)\n"
@@ -238,6 +241,8 @@ static int set_limits(const struct raw *r, struct fs_options *o, struct why *why
 	o->memory_max = memory / 2;
 	int err = r->memory ? conf_size("memory", r->memory, MEMORY_MIN, UINT64_MAX / 2, &o->memory_max, why)
 			    : 0;
+	if (!err && r->quota)
+		err = conf_size("quota", r->quota, QUOTA_MIN, UINT64_MAX / 2, &o->quota, why);
 	if (!err && r->instances)
 		err = conf_number("instances", r->instances, 1, INSTANCES_MAX, &n, why);
 	o->instances_max = (uint32_t)n;
@@ -320,6 +325,7 @@ static void raw_free(struct raw *r)
 	free(r->config);
 	free(r->cache);
 	free(r->state);
+	free(r->quota);
 	free(r->memory);
 	free(r->instances);
 	free(r->qemu);

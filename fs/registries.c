@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CONFIG_MAX (1u << 20)
+#define CONFIG_MAX    (1u << 20)
 #define SYSTEM_CONFIG "/etc/diverfs.conf"
 
 static bool is_address(const char *word)
@@ -94,7 +94,8 @@ static int take_line(void *arg, unsigned line, const char *key, const char *valu
 	if (strcmp(key, "names") && strcmp(key, "ca") && strcmp(key, "insecure"))
 		return why_fail(why, -EINVAL, "%s: there are registry, names, ca and insecure", key);
 	if (!r->count)
-		return why_fail(why, -EINVAL, "%s: before it there must be the `registry =' that it is about", key);
+		return why_fail(
+			why, -EINVAL, "%s: before it there must be the `registry =' that it is about", key);
 	struct registry_choice *c = &r->list[r->count - 1];
 	if (!strcmp(key, "insecure"))
 		return conf_bool(key, value, &c->insecure, why);
@@ -178,8 +179,8 @@ static void take_settings(struct registry_choices *file, struct registry_choice 
 	}
 }
 
-int registries_choose(const char *config, char *const *given, size_t count, struct registry_choices *out,
-	struct why *why)
+int registries_choose(
+	const char *config, char *const *given, size_t count, struct registry_choices *out, struct why *why)
 {
 	struct registry_choices file = { 0 };
 	*out = (struct registry_choices){ 0 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * root.c: the top directory: README, modes, status, log, and the way to kernels/ and run/.
+ * root.c: the top directory: README, modes, status, log, and the way to the directories.
  *
  * The texts are made when they are asked for: for stat, so that sizes are true, and again by open, so that
  * one reader sees one text from beginning to end.
@@ -57,6 +57,7 @@ static void readme(struct fs *fs, struct buf *out)
 		"and others\n"
 		"are its files; rm -r ends it. modes: what can be launched here. status: what is there and "
 		"runs.\n"
+		"cache/ tells what is kept here; `echo pin NAME:TAG > cache/ctl' keeps a kernel.\n"
 		"\n"
 		"Five lines to start with:\n"
 		"\n"
@@ -151,13 +152,15 @@ static void file_attr(struct fs *fs, const struct fixed *f, struct attr *a)
 	buf_free(&text);
 }
 
-/* kernels/ and run/ are of other classes, which answer for them once they are known. */
-static bool subdir_attr(const struct fs *fs, const char *name, struct attr *a)
+/* The directories are of other classes, which answer for them once they are known. */
+static bool subdir_attr(struct fs *fs, const char *name, struct attr *a)
 {
 	if (!strcmp(name, "kernels"))
 		dir_attr(fs, (struct node){ NODE_NAMES, 0, 0 }, 0555, 1, a);
 	else if (!strcmp(name, "run"))
 		dir_attr(fs, (struct node){ NODE_RUN, 0, 0 }, 0700, 1, a);
+	else if (!strcmp(name, "cache"))
+		cachedir_attr(fs, a);
 	else
 		return false;
 	return true;
@@ -192,7 +195,7 @@ static void fixed_getattr(struct fs *fs, fuse_req_t req, struct node n, struct f
 		file_attr(fs, f, &a);
 	} else if (n.b == FIXED_ROOT) {
 		dir_attr(fs, n, 0555, TTL_EVER, &a);
-		a.nlink = 4;
+		a.nlink = 5;
 	} else {
 		reply_err(req, -ESTALE);
 		return;
@@ -329,18 +332,19 @@ static void fixed_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t
 	struct fuse_file_info *fi)
 {
 	(void)fi;
-	static const char *const dirs[] = { ".", "..", "kernels", "run" };
+	static const char *const dirs[] = { ".", "..", "kernels", "run", "cache" };
 	struct attr a = { .node = n,
 		.mode = S_IFDIR }; /* nlink 0: names only, sizes when they are asked for */
-	for (; off < 4 + FILES; off++) {
+#define DIRS (sizeof dirs / sizeof *dirs)
+	for (; off < DIRS + FILES; off++) {
 		const char *name;
-		if (off < 4) {
+		if (off < DIRS) {
 			name = dirs[off];
 			if (subdir_attr(fs, name, &a))
 				a.nlink = 0;
 		} else {
-			name = files[off - 4].name;
-			a = (struct attr){ .node = { NODE_FIXED, 0, files[off - 4].b }, .mode = S_IFREG };
+			name = files[off - DIRS].name;
+			a = (struct attr){ .node = { NODE_FIXED, 0, files[off - DIRS].b }, .mode = S_IFREG };
 		}
 		if (!listing_add(l, name, &a, off + 1, NULL))
 			break;

@@ -19,6 +19,7 @@ enum node_class {
 	NODE_VIEW,  /* a = view, b = entry; VIEW_EXTRA + n for what is not in the artifact: run, cached */
 	NODE_RUN,   /* a = instance's serial (0: run/ itself), b = enum run_file */
 	NODE_SRC,   /* a = workspace, b = inode in it (1 is its root) */
+	NODE_CACHE, /* a = 0, b = file of cache/, 0 itself */
 	NODE_CLASSES
 };
 

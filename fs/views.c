@@ -305,15 +305,19 @@ static void views_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse
 		fi->direct_io = 1;
 	} else {
 		fi->keep_cache = 1;
+		if (n.b < VIEW_EXTRA)
+			view_hold(s->view, n.b);
 	}
 	reply_open(req, n, fi);
 }
 
 static void views_release(struct fs *fs, struct node n, struct fuse_file_info *fi)
 {
-	(void)fs;
+	struct slot *s = slot_of(fs, n);
 	if (n.b == EXTRA_CACHED)
 		free((char *)(uintptr_t)fi->fh);
+	else if (s && n.b < VIEW_EXTRA)
+		view_let(s->view, n.b);
 }
 
 static void reply_part(fuse_req_t req, const char *text, size_t len, size_t size, uint64_t off)

@@ -261,7 +261,7 @@ static void on_gone(void *arg, pid_t pid, int status)
 	struct trial *t = arg;
 
 	(void)pid, (void)status;
-	t->vm.pid = 0;
+	t->vm.q.pid = 0;
 	t->gone = true;
 	drain(t);
 	heard(t);
@@ -313,7 +313,7 @@ int trial_begin(struct trial *t, const char *plan_text, size_t len, bool held, s
 	if (pid < 0)
 		return (int)pid;
 	t->loop = loop_new();
-	t->vm.pid = pid;
+	t->vm.q.pid = pid;
 	t->child = loop_child(t->loop, pid, on_gone, t);
 	t->heard_ns = clock_mono_ns();
 	adopt(t, &w);
@@ -329,8 +329,8 @@ void trial_end(struct trial *t)
 {
 	if (t->loop) {
 		t->killed = !trial_ended(t);
-		if (t->vm.pid)
-			kill(-t->vm.pid, SIGKILL);
+		if (t->vm.q.pid)
+			kill(-t->vm.q.pid, SIGKILL);
 		while (!t->gone)
 			trial_wait(t, 1000, is_gone);
 		watch_remove(t->child);
@@ -459,7 +459,7 @@ uint64_t trial_cpu_ns(const struct trial *t)
 	clockid_t clock;
 	struct timespec now;
 
-	if (!t->vm.pid || clock_getcpuclockid(t->vm.pid, &clock) || clock_gettime(clock, &now))
+	if (!t->vm.q.pid || clock_getcpuclockid(t->vm.q.pid, &clock) || clock_gettime(clock, &now))
 		return 0;
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }

@@ -14,12 +14,6 @@
 
 #define CHUNK 65536
 
-static void unwatch(struct port *p)
-{
-	watch_remove(p->watch);
-	p->watch = NULL;
-}
-
 /* The control port */
 
 static void guest_exit(struct vm *vm, uint64_t value)
@@ -34,12 +28,12 @@ static void guest_exit(struct vm *vm, uint64_t value)
 			(unsigned long long)value);
 	vm->exit_status = (int)(value & 255);
 	if (queued && vm->plan.streams == STREAMS_PORTS) {
-		vm_end_when_taken(vm);
+		qemu_end_when_taken(&vm->q, (unsigned)vm->exit_status);
 		return;
 	}
 	/* All its output is in our sockets by now (guest.h section 4): nothing is gained by a slow farewell.
 	 */
-	vm_kill(vm, "guest", (unsigned)vm->exit_status, "");
+	qemu_kill(&vm->q, "guest", (unsigned)vm->exit_status, "");
 }
 
 static void guest_said(struct vm *vm, const struct guest_message *g)
@@ -54,8 +48,8 @@ static void guest_said(struct vm *vm, const struct guest_message *g)
 		guest_exit(vm, g->value);
 		break;
 	case GUEST_RESTART:
-		if (!vm->resetting)
-			vm_reset(vm, QMP_QUIET);
+		if (!vm->q.resetting)
+			qemu_reset(&vm->q, QMP_QUIET);
 		break;
 	}
 }
@@ -99,7 +93,7 @@ static bool control_read(struct vm *vm)
 	if (n > 0)
 		control_bytes(vm, data, (size_t)n);
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		unwatch(&vm->control);
+		port_unwatch(&vm->control);
 	return n > 0;
 }
 
@@ -117,7 +111,7 @@ static bool serial_read(struct vm *vm)
 	ssize_t n = recv(vm->serial.fd, data, sizeof(data), MSG_DONTWAIT);
 
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		unwatch(&vm->serial);
+		port_unwatch(&vm->serial);
 	if (n <= 0)
 		return false;
 	if (!vm->console_seen) {
@@ -140,7 +134,7 @@ static void on_serial(void *arg, uint32_t events)
 	serial_read(vm);
 	/* With streams = console these bytes are stdout, which loses nothing and so may wait. */
 	if (vm->serial.watch && vm->plan.streams == STREAMS_CONSOLE && stream_out_full(&vm->mon.out)) {
-		unwatch(&vm->serial);
+		port_unwatch(&vm->serial);
 		vm->serial_waits = true;
 	}
 }
@@ -155,133 +149,61 @@ static void serial_retry(void *arg)
 	vm->serial.watch = loop_watch(vm->mon.loop, vm->serial.fd, EPOLLIN, on_serial, vm);
 }
 
-/* QEMU's own words */
-
-static bool words_read(struct vm *vm)
-{
-	char *p = buf_reserve(&vm->said, VM_WORDS_MAX);
-	ssize_t n = read(vm->words.fd, p, VM_WORDS_MAX);
-
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		unwatch(&vm->words);
-	if (n <= 0)
-		return false;
-	vm->said.len += (size_t)n;
-	vm->said.data[vm->said.len] = 0;
-	if (vm->said.len > VM_WORDS_MAX)
-		buf_consume(&vm->said, vm->said.len - VM_WORDS_MAX);
-	return true;
-}
-
-static void on_words(void *arg, uint32_t events)
-{
-	(void)events;
-	words_read(arg);
-}
-
 void vm_watch(struct vm *vm)
 {
 	struct loop *l = vm->mon.loop;
 
 	vm->serial.watch = loop_watch(l, vm->serial.fd, EPOLLIN, on_serial, vm);
 	vm->control.watch = loop_watch(l, vm->control.fd, EPOLLIN, on_control, vm);
-	vm->words.watch = loop_watch(l, vm->words.fd, EPOLLIN, on_words, vm);
 	vm->mon.out.drained = serial_retry;
 	vm->mon.out.drained_arg = vm;
 }
 
-void vm_drain(struct vm *vm)
+/* What QEMU tells of the machine */
+
+static void on_running(void *arg, bool first)
 {
+	struct vm *vm = arg;
+
+	if (first)
+		monitor_mark(&vm->mon, "boot");
+	monitor_state(&vm->mon, "running");
+}
+
+static void on_reset(void *arg)
+{
+	struct vm *vm = arg;
+
+	vm->hello = false;
+	vm->control_broken = false;
+	buf_clear(&vm->message);
+}
+
+static void drain(void *arg)
+{
+	struct vm *vm = arg;
+
 	while (vm->control.fd >= 0 && control_read(vm))
 		;
 	while (vm->serial.fd >= 0 && serial_read(vm))
 		;
-	while (vm->words.fd >= 0 && words_read(vm))
-		;
-	if (vm->qmp)
-		qmp_drain(vm->qmp);
 	vm->serial_waits = false;
 }
 
-/* QMP */
-
-static void now_running(struct vm *vm)
-{
-	if (vm->pid && !vm->running) {
-		vm->running = true;
-		timer_cancel(vm->launch_timer);
-		vm->launch_timer = NULL;
-		monitor_mark(&vm->mon, "boot");
-	}
-	vm->paused = false;
-	monitor_state(&vm->mon, "running");
-}
-
-/* The virtual CPUs stand still. Either somebody wants that, or KVM met something that it cannot run: then
- * they would stand for ever. */
-static void now_stopped(struct vm *vm, const char *line)
-{
-	char status[32], words[128];
-
-	/* A machine that is ending stops too. */
-	if (*vm->shutdown || vm->killed || !json_find(line, "return.status", status, sizeof(status)))
-		return;
-	if (!strcmp(status, "paused")) {
-		vm->paused = true;
-		monitor_state(&vm->mon, "paused");
-	} else if (!strcmp(status, "internal-error") || !strcmp(status, "io-error") ||
-		   !strcmp(status, "guest-panicked")) {
-		snprintf(words, sizeof(words), "QEMU stopped the machine (%s)", status);
-		vm_kill(vm, "lost", DEPLOY_EXIT_FAILED, words);
-	}
-}
-
-static void now_reset(struct vm *vm)
-{
-	vm->resetting = false;
-	vm->hello = false;
-	vm->control_broken = false;
-	buf_clear(&vm->message);
-	qmp_send(vm->qmp, QMP_QUIET, "set-action", "{\"reboot\":\"shutdown\"}");
-	monitor_event(&vm->mon, "reset");
-}
-
-void vm_on_event(void *arg, const char *event, const char *line)
+static bool judge(void *arg, struct machine_end *e)
 {
 	struct vm *vm = arg;
 
-	if (!strcmp(event, "SHUTDOWN")) {
-		if (!json_find(line, "data.reason", vm->shutdown, sizeof(vm->shutdown)))
-			strcpy(vm->shutdown, "unknown");
-	} else if (!strcmp(event, "RESUME")) {
-		now_running(vm);
-	} else if (!strcmp(event, "STOP")) {
-		qmp_send(vm->qmp, QMP_STOPPED, "query-status", NULL);
-	} else if (!strcmp(event, "RESET")) {
-		now_reset(vm);
-	} else if (!strcmp(event, QMP_BROKEN)) {
-		vm_kill(vm, "lost", DEPLOY_EXIT_FAILED, "QEMU sent rubbish instead of QMP");
-	} else if (!strcmp(event, "GUEST_PANICKED")) {
-		monitor_event(&vm->mon, "the kernel reports a panic");
-	}
+	e->how = "guest";
+	e->status = (unsigned)vm->exit_status;
+	return vm->exit_status >= 0;
 }
 
-void vm_on_reply(void *arg, uint64_t id, const char *line, const char *error)
-{
-	struct vm *vm = arg;
-	char running[8];
-
-	if (id >= QMP_DAEMON) {
-		monitor_answer(&vm->mon, id - QMP_DAEMON, error ? -EIO : 0, error);
-		return;
-	}
-	if (error)
-		log_warn("QEMU: %s", error);
-	if (id == QMP_TAKEN)
-		vm_taken(vm);
-	if (id == QMP_STOPPED && !error)
-		now_stopped(vm, line);
-	if (id == QMP_STATUS && json_find(line, "return.running", running, sizeof(running)) &&
-		!strcmp(running, "true"))
-		now_running(vm);
-}
+const struct qemu_mode vm_qemu = {
+	.running = on_running,
+	.reset = on_reset,
+	.drain = drain,
+	.judge = judge,
+	.reset_words = "the kernel reset the machine, as a triple fault does, without telling a status: see "
+		       "the console",
+};

@@ -21,7 +21,8 @@ static int deploy(const char *dir)
 	struct machine_end e = { .failed = true, .status = DEPLOY_EXIT_FAILED, .how = "lost" };
 	struct why why = { 0 };
 
-	vm.serial.fd = vm.control.fd = vm.words.fd = -1;
+	vm.serial.fd = vm.control.fd = -1;
+	qemu_begin(&vm.q, &vm.mon, &vm_qemu, &vm);
 	if (chdir(dir) < 0) {
 		log_error("%s: cannot enter the instance's directory", dir);
 		return DEPLOY_EXIT_FAILED;

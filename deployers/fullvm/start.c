@@ -192,8 +192,6 @@ static void attach(struct vm *vm, const struct wires *w)
 {
 	vm->serial.fd = w->serial[0];
 	vm->control.fd = w->control[0];
-	vm->words.fd = w->words[0];
-	io_set_nonblock(vm->words.fd, true);
 	if (vm->plan.streams == STREAMS_PORTS) {
 		stream_in_attach(&vm->mon.in, w->in[0]);
 		stream_out_attach(&vm->mon.out, w->out[0]);
@@ -201,26 +199,7 @@ static void attach(struct vm *vm, const struct wires *w)
 		vm->mon.in.typed = true;
 		stream_in_attach(&vm->mon.in, fcntl(w->serial[0], F_DUPFD_CLOEXEC, 0));
 	}
-	vm->qmp = qmp_new(vm->mon.loop, w->qmp[0], vm_on_event, vm_on_reply, vm);
-	/* Asked before QEMU is there: it answers when the machine runs, which is what "running" means. */
-	qmp_send(vm->qmp, QMP_STATUS, "query-status", NULL);
 	vm_watch(vm);
-}
-
-static void launch_late(void *arg)
-{
-	struct vm *vm = arg;
-
-	vm->launch_timer = NULL;
-	vm_kill(vm, "lost", DEPLOY_EXIT_FAILED, "QEMU did not start the kernel within 30 seconds");
-}
-
-static void too_long(void *arg)
-{
-	struct vm *vm = arg;
-
-	vm->timeout_timer = NULL;
-	vm_kill(vm, "timeout", 124, "it ran longer than its timeout");
 }
 
 int vm_prepare(struct vm *vm, struct wires *w, struct why *why)
@@ -255,38 +234,17 @@ int vm_start(struct vm *vm, struct why *why)
 
 	if (pid < 0)
 		return (int)pid;
-	vm->pid = pid;
-	monitor_mark(&vm->mon, "launch");
-	vm->child = loop_child(vm->mon.loop, pid, vm_gone, vm);
-	vm->launch_timer = loop_after(vm->mon.loop, VM_LAUNCH_MS, launch_late, vm);
-	if (vm->plan.timeout_s)
-		vm->timeout_timer = loop_after(vm->mon.loop, vm->plan.timeout_s * 1000, too_long, vm);
+	qemu_started(&vm->q, pid, w.qmp[0], w.words[0], vm->plan.timeout_s);
 	attach(vm, &w);
 	return 0;
 }
 
-static void port_close(struct port *p)
-{
-	watch_remove(p->watch);
-	p->watch = NULL;
-	if (p->fd >= 0)
-		close(p->fd);
-	p->fd = -1;
-}
-
 void vm_free(struct vm *vm)
 {
-	timer_cancel(vm->stop_timer);
-	timer_cancel(vm->launch_timer);
-	timer_cancel(vm->timeout_timer);
-	timer_cancel(vm->taken_timer);
-	watch_remove(vm->child);
-	qmp_free(vm->qmp);
+	qemu_free(&vm->q);
 	port_close(&vm->serial);
 	port_close(&vm->control);
-	port_close(&vm->words);
 	buf_free(&vm->message);
-	buf_free(&vm->said);
 	if (vm->image_fd >= 0)
 		close(vm->image_fd);
 	if (vm->initrd_fd >= 0)

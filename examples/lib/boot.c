@@ -33,7 +33,7 @@ struct boot boot;
 
 static void add_cmdline(uint64_t address)
 {
-	const char *s = (const char *)address;
+	const char *s = at_physical(address);
 	size_t len = address ? strlen(s) : 0;
 
 	if (len >= sizeof(boot.cmdline))
@@ -50,7 +50,7 @@ static void add_memory(uint32_t type, uint64_t address, uint64_t len)
 
 static void read_pvh(const struct pvh_start_info *info)
 {
-	const struct pvh_memory *map = (const void *)info->memory_map;
+	const struct pvh_memory *map = at_physical(info->memory_map);
 
 	add_cmdline(info->cmdline);
 	boot.rsdp = info->rsdp;
@@ -65,7 +65,7 @@ static void read_multiboot(const struct multiboot_info *info)
 	if (info->flags & 1 << 2)
 		add_cmdline(info->cmdline);
 	while (info->flags & 1 << 6 && at + sizeof(struct multiboot_memory) <= end) {
-		const struct multiboot_memory *m = (const void *)at;
+		const struct multiboot_memory *m = at_physical(at);
 
 		add_memory(m->type, m->address, m->len);
 		at += sizeof(m->size) + m->size;

@@ -32,6 +32,10 @@ int args_parse(char *cmdline, const char *name, char **argv);
 /* memory.c */
 void memory_init(void);
 void *map_device(uint64_t address, size_t len); /* device registers, wherever they are */
+/* Devices and page tables speak of physical addresses. A buffer for a device is physically in one piece if it comes from
+ * malloc, or lies within one page. Here both are the identity; a kernel with a map of its own has its own. */
+uint64_t physical(const volatile void *p);
+void *at_physical(uint64_t address); /* RAM, or one of the devices in the first 4 GiB */
 extern char image_start[], image_text_end[], image_end[], stack_guard[]; /* link.ld, entry.S */
 
 /* trap.c */
@@ -62,6 +66,7 @@ void vprintk(const char *fmt, va_list args);
 
 /* streams.c */
 void streams_init(void);
+bool stdin_readable(void);	       /* read_stdin would not wait */
 void streams_poll(void);	       /* looks for messages of the host; a request to stop ends the kernel */
 void streams_exit(int status); /* returns if there is no control port */
 

@@ -80,6 +80,16 @@ void *map_device(uint64_t address, size_t len)
 	return (void *)address;
 }
 
+uint64_t physical(const volatile void *p)
+{
+	return (uint64_t)p;
+}
+
+void *at_physical(uint64_t address)
+{
+	return (void *)address;
+}
+
 /* Puts a block back in its place and joins it with the neighbours that it touches. */
 static void release(struct block *b)
 {

@@ -6,7 +6,7 @@
 void power_off(void)
 {
 	out16(0x604, 0x2000);			/* pc: ACPI PM1a control, SLP_EN, type 0 */
-	*(volatile uint8_t *)0xfea00200 = 0x34; /* microvm with ACPI: sleep control, SLP_EN, type 5 */
+	*(volatile uint8_t *)at_physical(0xfea00200) = 0x34; /* microvm with ACPI: sleep control, SLP_EN, type 5 */
 	for (volatile uint32_t i = 0; i < 100000000; i++)
 		;
 	reset();

@@ -311,6 +311,16 @@ size_t read_stdin(void *buf, size_t len)
 	}
 }
 
+bool stdin_readable(void)
+{
+	if (!in.open)
+		return true; /* its end */
+	virtio_ack(&device);
+	control_poll();
+	messages_poll();
+	return in.ended || reading.slot >= 0 || virtio_used(&in.rx);
+}
+
 bool console_size(unsigned *columns, unsigned *rows)
 {
 	*columns = terminal.columns;

@@ -38,8 +38,8 @@ static void set(struct virtio *v, unsigned reg, uint32_t value)
 
 static void set_address(struct virtio *v, unsigned reg, const volatile void *p)
 {
-	set(v, reg, (uint32_t)(uint64_t)p);
-	set(v, reg + 4, (uint32_t)((uint64_t)p >> 32));
+	set(v, reg, (uint32_t)physical(p));
+	set(v, reg + 4, (uint32_t)(physical(p) >> 32));
 }
 
 static uint8_t get_status(struct virtio *v)
@@ -93,7 +93,7 @@ static const struct virtio_transport mmio = { get_status, set_status, get_featur
 bool virtio_mmio_find(struct virtio *v, uint32_t device_id)
 {
 	for (unsigned i = 0; i < GUEST_MMIO_COUNT; i++) {
-		v->regs = (volatile uint8_t *)(uint64_t)(GUEST_MMIO_BASE + i * GUEST_MMIO_STRIDE);
+		v->regs = at_physical(GUEST_MMIO_BASE + i * GUEST_MMIO_STRIDE);
 		if (get(v, MAGIC) != MAGIC_VALUE || get(v, DEVICE_ID) != device_id)
 			continue;
 		if (get(v, VERSION) != 2) {

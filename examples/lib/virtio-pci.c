@@ -68,8 +68,8 @@ static void set_address(volatile uint64_t *reg, const volatile void *p)
 {
 	volatile uint32_t *half = (volatile uint32_t *)reg;
 
-	half[0] = (uint32_t)(uint64_t)p;
-	half[1] = (uint32_t)((uint64_t)p >> 32);
+	half[0] = (uint32_t)physical(p);
+	half[1] = (uint32_t)(physical(p) >> 32);
 }
 
 static void enable_queue(struct virtio *v, struct virtio_queue *q)

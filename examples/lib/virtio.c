@@ -90,7 +90,7 @@ void virtio_ack(struct virtio *v)
 
 void virtio_put(struct virtio_queue *q, unsigned slot, void *buf, size_t len, bool device_writes)
 {
-	q->desc[slot] = (struct virtio_desc){ .address = (uint64_t)buf,
+	q->desc[slot] = (struct virtio_desc){ .address = physical(buf),
 		.len = (uint32_t)len,
 		.flags = device_writes ? DESC_DEVICE_WRITES : 0 };
 	q->avail->ring[q->put % q->slots] = (uint16_t)slot;
@@ -110,12 +110,17 @@ void virtio_kick(struct virtio_queue *q)
 		*(volatile uint16_t *)q->notify = q->index;
 }
 
+bool virtio_used(const struct virtio_queue *q)
+{
+	return __atomic_load_n(&q->used->index, __ATOMIC_ACQUIRE) != q->got;
+}
+
 int virtio_get(struct virtio_queue *q, uint32_t *len)
 {
 	unsigned at = q->got % q->slots;
 	uint32_t slot;
 
-	if (__atomic_load_n(&q->used->index, __ATOMIC_ACQUIRE) == q->got)
+	if (!virtio_used(q))
 		return -1;
 	slot = q->used->ring[at].slot;
 	*len = q->used->ring[at].len;

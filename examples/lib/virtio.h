@@ -52,6 +52,7 @@ void virtio_put(struct virtio_queue *q, unsigned slot, void *buf, size_t len, bo
 /* Tells the device that there are new ones. */
 void virtio_kick(struct virtio_queue *q);
 /* The next slot that the device is done with, and how much it wrote; -1: none. */
+bool virtio_used(const struct virtio_queue *q); /* virtio_get would give one */
 int virtio_get(struct virtio_queue *q, uint32_t *len);
 
 /* pci.c: the functions of bus 0. */

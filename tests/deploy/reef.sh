@@ -59,6 +59,16 @@ gcc -O2 -o "$T/threads" "$SOURCE/tests/kernels/threads/main.c" -pthread -lm
 printf 'a\nb' | "$T/threads" >"$T/want" 2>/dev/null
 is "and prints what it prints on Linux" "$(cat "$T/got")" "$(cat "$T/want")"
 
+instance f 'kernel = reef' 'cpus = 2'
+within "$SLOW" test -e "$M/run/f/src/main.c"
+cp "$SOURCE/tests/kernels/files/main.c" "$M/run/f/src/main.c"
+ok "a program of pipes, polls and signals is launched" put fullVM "$M/run/f/deploy"
+timeout "$SLOW" cat "$M/run/f/stdout" >"$T/got"
+is "it ends by abort()" "$(timeout "$SLOW" cat "$M/run/f/wait")" 134
+gcc -O2 -w -o "$T/files" "$SOURCE/tests/kernels/files/main.c" -pthread
+("$T/files" >"$T/want") 2>/dev/null
+is "and prints what it prints on Linux" "$(cat "$T/got")" "$(cat "$T/want")"
+
 instance s 'kernel = reef' 'cpus = 2'
 ok "the shell" put fullVM "$M/run/s/deploy"
 wait_for "has a prompt" timeout 2 grep -qm1 'help lists' "$M/run/s/console"

@@ -13,6 +13,7 @@ make_kernel "$T/big" big 20000000
 for k in hello sort; do push "$LAYOUT" "$k:1.0" "$reg" "lib/$k:1.0" || exit 1; done
 ok "skopeo pushes a kernel" push "$T/layout" big:1.0 "$reg"
 
+# shellcheck disable=SC2034
 REGISTRY=http://$reg
 mount_registry
 is "the registry is listed" "$(ls "$M/kernels" "$M/kernels/lib")" "$M/kernels:
@@ -56,7 +57,7 @@ b"
 unmount_registry
 mount_registry -o fresh=1
 push "$LAYOUT" upper:1.0 "$reg" >/dev/null
-appears() { ls "$M/kernels" | grep -q upper; }
+appears() { [[ $(ls "$M/kernels") == *upper* ]]; }
 wait_for "a kernel pushed while mounted appears" appears
 old=$(cat "$M/kernels/lib/hello/1.0/digest")
 push "$LAYOUT" sort:1.0 "$reg" lib/hello:1.0 >/dev/null

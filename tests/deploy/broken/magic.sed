@@ -2,7 +2,7 @@
 #= boot: met (it opened a port)
 #= end: cannot be told (it ran on)
 #= hello: not met (no HELLO)
-#= messages: not met (a message has magic 12345678 and revision 1, not 67766964 and 1)
+#= messages: not met (a message has magic 12345678 and revision 2, not 67766964 and 2)
 #= stdin: cannot be told (it took no more than receive buffers may hold)
 #= end of input: cannot be told (it does not read its input)
 #= idle: met (less than N % of a CPU while it waits)

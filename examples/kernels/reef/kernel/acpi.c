@@ -34,7 +34,7 @@ static bool adds_up(const void *p, size_t len)
 
 static const struct rsdp *rsdp_at(uint64_t a)
 {
-	const struct rsdp *r = (const struct rsdp *)a;
+	const struct rsdp *r = at_physical(a);
 
 	return a && a < FOUR_GIB && !memcmp(r->signature, "RSD PTR ", 8) && adds_up(r, 20) ? r : NULL;
 }
@@ -50,7 +50,7 @@ static const struct rsdp *find_rsdp(void)
 
 static const struct table *table_at(uint64_t a)
 {
-	const struct table *t = (const struct table *)a;
+	const struct table *t = at_physical(a);
 
 	/* the first 4 GiB are mapped, and tables of more than a MiB do not exist */
 	return a >= 4096 && a < FOUR_GIB - 0x100000 && t->length >= sizeof(*t) && t->length < 0x100000 ? t

@@ -31,7 +31,7 @@
 
 static volatile uint32_t *apic(uint32_t reg)
 {
-	return (volatile uint32_t *)(uint64_t)(APIC + reg);
+	return (volatile uint32_t *)(DIRECT_MAP + APIC + reg);
 }
 
 uint32_t apic_id(void)
@@ -80,14 +80,14 @@ void apic_timer_init(void)
 
 static uint32_t io_read_reg(uint32_t base, uint32_t reg)
 {
-	*(volatile uint32_t *)(uint64_t)base = reg;
-	return *(volatile uint32_t *)(uint64_t)(base + IOAPIC_DATA);
+	*(volatile uint32_t *)at_physical(base) = reg;
+	return *(volatile uint32_t *)at_physical(base + IOAPIC_DATA);
 }
 
 static void io_write_reg(uint32_t base, uint32_t reg, uint32_t value)
 {
-	*(volatile uint32_t *)(uint64_t)base = reg;
-	*(volatile uint32_t *)(uint64_t)(base + IOAPIC_DATA) = value;
+	*(volatile uint32_t *)at_physical(base) = reg;
+	*(volatile uint32_t *)at_physical(base + IOAPIC_DATA) = value;
 }
 
 static void route(uint32_t base, uint32_t pin, uint32_t vector)

@@ -8,6 +8,7 @@
 
 #define CPU_CALLER_SP	24	/* in struct cpu */
 #define CPU_KERNEL_SP	16
+#define FRAME_VECTOR	120	/* in struct frame */
 
 .macro PUSH_ALL
 	pushq	%rax
@@ -70,8 +71,9 @@ trap_common:
 	cmpq	%rsp, %rax
 	je	frame_return
 	movq	%rax, %rsp
+	movq	%rsp, %rdi
 	xorl	%ebp, %ebp
-	call	schedule
+	call	trap_leave
 	.globl	frame_return
 frame_return:
 	POP_ALL
@@ -97,6 +99,8 @@ syscall_entry:
 	cld
 	call	syscall_dispatch
 	cli
+	cmpq	$256, FRAME_VECTOR(%rsp)
+	jne	frame_return		/* a signal's handler comes first, or all registers count */
 	POP_ALL
 	addq	$16, %rsp
 	movq	(%rsp), %rcx
@@ -104,6 +108,51 @@ syscall_entry:
 	popfq			/* interrupts may come again: we still are on the kernel stack */
 	movq	(%rsp), %rsp
 	jmp	*%rcx
+
+/* For user.c. Nothing is pushed, so a fault in here can return for us (trap.c). */
+	.globl	copy_begin, copy_end, copy_fault, copy_bytes, copy_touch
+copy_begin:
+copy_bytes:			/* rdi = to, rsi = from, rdx = len */
+	cmpq	$32, %rdx
+	jb	2f
+1:	movq	(%rsi), %rax
+	movq	8(%rsi), %rcx
+	movq	16(%rsi), %r8
+	movq	24(%rsi), %r9
+	movq	%rax, (%rdi)
+	movq	%rcx, 8(%rdi)
+	movq	%r8, 16(%rdi)
+	movq	%r9, 24(%rdi)
+	addq	$32, %rsi
+	addq	$32, %rdi
+	subq	$32, %rdx
+	cmpq	$32, %rdx
+	jae	1b
+2:	subq	$8, %rdx
+	jb	3f
+	movq	(%rsi), %rax
+	movq	%rax, (%rdi)
+	addq	$8, %rsi
+	addq	$8, %rdi
+	jmp	2b
+3:	addq	$8, %rdx
+	jz	5f
+4:	movb	(%rsi), %al
+	movb	%al, (%rdi)
+	incq	%rsi
+	incq	%rdi
+	decq	%rdx
+	jnz	4b
+5:	xorl	%eax, %eax
+	ret
+copy_touch:
+	lock orb $0, (%rdi)
+	xorl	%eax, %eax
+	ret
+copy_end:
+copy_fault:
+	movl	$1, %eax
+	ret
 
 /* switch_to(from, to): the stack pointer is the first field of struct thread. */
 	.globl	switch_to

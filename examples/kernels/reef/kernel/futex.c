@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* futex.c: waiting at an address, on which the C library builds its locks. Queues are shared by hash; the key is the
  * address. */
+#include "errors.h"
 #include "kernel.h"
 
 #define BUCKETS 256
@@ -8,10 +9,6 @@
 #define WAKE	1
 #define REQUEUE 3
 #define PRIVATE 128
-
-#define ENOSYS	  38
-#define EAGAIN	  11
-#define ETIMEDOUT 110
 
 static struct wait_queue buckets[BUCKETS];
 

@@ -71,6 +71,7 @@ void io_interrupt(unsigned vector)
 	events++;
 	wake_locked(&devices, 0, ~0u);
 	lock_drop(&devices.lock);
+	stdio_changed();
 }
 
 /* What has happened since this thread last looked ends the wait at once. */
@@ -100,6 +101,17 @@ size_t io_read(void *buf, size_t len)
 	n = read_stdin(buf, len);
 	leave();
 	return n;
+}
+
+/* io_read would not wait. */
+bool io_readable(void)
+{
+	bool is;
+
+	enter();
+	is = stdin_readable();
+	leave();
+	return is;
 }
 
 void io_write(const void *buf, size_t len)

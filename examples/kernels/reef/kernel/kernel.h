@@ -51,6 +51,7 @@ struct cpu { /* %gs points to it; the first fields are known to entry.S by their
 	unsigned number;
 	uint32_t apic_id;
 	volatile bool online, idling, flush;
+	volatile bool polling; /* idling, but looks at its queue all the time */
 	struct thread *idle, *previous;
 	struct thread *fpu_owner; /* whose state is in the registers */
 	struct lock run_lock;	  /* guards the next five */
@@ -64,7 +65,8 @@ struct cpu { /* %gs points to it; the first fields are known to entry.S by their
 	struct {
 		void *list;
 		unsigned count;
-	} cache[CLASSES]; /* malloc.c; preemption off */
+	} cache[CLASSES]; /* malloc.c; preemption off, as for the next */
+	void *spare;
 	uint64_t gdt[5];
 	struct {
 		uint32_t reserved0;
@@ -217,6 +219,7 @@ void apic_timer(uint32_t ticks);
 uint32_t apic_timer_left(void);
 void apic_timer_init(void);
 
+#define AP_PAGE 0x8000ull /* other CPUs start there; free in every machine: below the image, above the firmware's data */
 /* smp.c */
 void smp_start(void);
 void smp_flush(void); /* returns when no CPU remembers old translations; interrupts on */
@@ -238,7 +241,7 @@ void timer_cancel(struct timer *t); /* when it returns, ring() does not run and 
 void clock_tick(void);		    /* the timer interrupt */
 void clock_slice(struct cpu *c);    /* (c) = this one, interrupts off: a tick will come within a slice */
 
-/* page.c: physical memory in pieces of PAGE << order, aligned to their size; addresses are pointers. */
+/* page.c: physical memory in pieces of PAGE << order, aligned to their size, seen in the direct map. */
 #define ORDER_2M 9
 void page_init(void);
 void *page_alloc(unsigned order); /* not zeroed; NULL: none */
@@ -248,7 +251,10 @@ void page_free_len(void *p, uint64_t len);
 uint64_t page_total(void), page_left(void);
 void page_zero(void *p, uint64_t len);
 
-/* paging.c: translations. */
+/* paging.c: translations. Physical memory and devices are seen at DIRECT_MAP. The image lies IMAGE_OFFSET (Makefile) above
+ * its linked physical addresses, and those are (image_moved) below where it was really loaded. */
+#define DIRECT_MAP 0xffff800000000000ull
+extern uint64_t image_moved;
 #define MAP_WRITE 2ull
 #define MAP_NX	  (1ull << 63)
 void paging_init(void);
@@ -269,14 +275,32 @@ int region_remove(uint64_t start, uint64_t len);
 int region_protect(uint64_t start, uint64_t len, unsigned protection);
 bool region_fault(uint64_t address, uint64_t error);
 uint64_t region_bytes(void);
-#define REGION_BASE 0x10000000000ull
-#define REGION_END  0x600000000000ull
+#define REGION_BASE 0xffffc00000000000ull
+#define REGION_END  0xffffe00000000000ull
+
+/* malloc.c, beside what lib.h has */
+void *calloc(size_t n, size_t len);
 
 /* sched.c, thread.c */
+struct signals { /* of an application's thread; signal.c's, under its lock */
+	uint64_t mask, pending;
+	uint64_t saved; /* the mask to come back to when the system call ends, if (masked) */
+	uint64_t awaited; /* by sigtimedwait, though blocked */
+	bool masked;
+	uint64_t alt_start, alt_len; /* the alternative stack; 0: none */
+	int fault;		     /* the signal of an exception to be delivered, and its siginfo: */
+	int code;
+	uint64_t address, trap, error;
+};
+
 enum thread_state { RUNNING, READY, BLOCKED, DEAD };
 struct wait_queue {
 	struct lock lock;
 	struct thread *first, *last;
+};
+struct fpu_control {
+	uint32_t sse;
+	uint16_t x87;
 };
 struct thread {
 	uint64_t sp; /* saved; the first field, for entry.S */
@@ -288,11 +312,15 @@ struct thread {
 	char *stack;
 	void *fpu;	     /* NULL: a kernel thread, without */
 	struct cpu *fpu_cpu; /* which loaded it last */
+	bool fpu_free;	     /* it waits in a function it called, and expects only fpu_control back */
+	struct fpu_control fpu_control;
 	uint64_t *canary;    /* at the end of the kernel stack */
 	struct wait_queue *volatile waiting_on;
 	struct thread *wait_next;
 	uint64_t wait_key;
-	volatile bool timed_out;
+	volatile bool timed_out, woken, interruptible;
+	volatile bool interrupted; /* signal.c: something is to be delivered */
+	struct signals signals;
 	struct timer timer;
 	int *clear_tid;
 	void (*run)(void *);
@@ -301,7 +329,7 @@ struct thread {
 	const char *name;
 	uint64_t ran, since;  /* TSC */
 	uint32_t events_seen; /* io.c */
-	volatile int users;   /* itself, and who may join it */
+	volatile int users;   /* itself, who may join it, who has found it; under thread.c's lock */
 	bool finished;	      /* under joiners.lock */
 	struct wait_queue joiners;
 };
@@ -321,6 +349,7 @@ struct thread *thread_create(const char *name, void (*run)(void *), void *argume
 void thread_join(struct thread *t);
 void thread_exit(void) __attribute__((noreturn));
 void thread_put(struct thread *t); /* one user less */
+struct thread *thread_find(bool (*is)(struct thread *t, uint64_t arg), uint64_t arg); /* thread_put it */
 void thread_each(void (*visit)(struct thread *t, void *arg), void *arg);
 #define PRIORITY_NORMAL 2
 #define PRIORITY_HIGH	1
@@ -335,6 +364,9 @@ void frame_begin(void);	 /* the same, as a new thread's first instruction */
 uint64_t wait_begin(struct wait_queue *q, uint64_t until); /* sets the timer, takes the lock */
 bool wait_on(
 	struct wait_queue *q, uint64_t key, uint64_t flags); /* sleeps, drops the lock; false: timed out */
+/* The same, but a signal ends it: 0, -ETIMEDOUT, -EINTR. */
+long wait_interruptible(struct wait_queue *q, uint64_t key, uint64_t flags);
+void wait_interrupt(struct thread *t);
 void wait_not(struct wait_queue *q, uint64_t flags);	     /* instead of wait_on: there is no need */
 unsigned wake(struct wait_queue *q, uint64_t key, unsigned most);
 unsigned wake_locked(struct wait_queue *q, uint64_t key, unsigned most);
@@ -369,21 +401,40 @@ void semaphore_up(struct semaphore *s);
 long futex(uint32_t *word, int op, uint32_t value, uint64_t timeout);
 void futex_wake(uint32_t *word, unsigned most);
 
-/* syscall.c, process.c */
+extern char call_return[]; /* call.S: where a system call that was a function call goes on */
+
+/* calls_time.c, syscall.c, process.c */
 struct timespec {
 	int64_t seconds, nanoseconds;
 };
 uint64_t time_span(const struct timespec *t); /* in nanoseconds; NULL: NEVER */
 void syscall_dispatch(struct frame *f);
+extern int process_id; /* and its first thread's */
 void process_start(int argc, char **argv) __attribute__((noreturn));
 long process_clone(struct frame *f);
 long process_brk(uint64_t wanted);
 void random_bytes(void *buf, size_t len);
 
+/* signal.c: signals of the application. */
+void signal_send(struct thread *t, int number);	 /* from anywhere */
+void signal_send_process(int number);		 /* likewise */
+void signal_self(int number);
+bool signal_fault(const struct frame *f, uint64_t address); /* an exception has a handler: then signal_leave delivers it */
+void signal_leave(struct frame *f);		  /* on the way back to the program, interrupts on */
+static inline bool signal_wanted(const struct thread *t)
+{
+	return t->interrupted || t->signals.masked || t->signals.fault;
+}
+long signal_mask_for_call(const uint64_t *user, size_t len); /* until this system call ends; NULL: as it is */
+void signal_thread_new(struct thread *t);	  /* inherits the caller's mask */
+
 /* io.c: the streams and the console for threads. */
 void io_init(void);
 void io_interrupt(unsigned vector);
 size_t io_read(void *buf, size_t len);
+bool io_readable(void);
+void stdio_init(void);	  /* stdio.c: descriptors 0, 1 and 2 */
+void stdio_changed(void); /* stdin may have something; from the interrupt */
 void io_write(const void *buf, size_t len);
 void io_console(const void *buf, size_t len);
 int io_key(void); /* waits for a byte typed on the console */

@@ -4,7 +4,8 @@
  *
  * Small blocks come in 32 classes of size, each cut from chunks of 32 KiB; every CPU keeps a list of free blocks of each
  * class, so that malloc and free are a few instructions without a lock. Preemption is off meanwhile, interrupts
- * stay on: interrupts do not allocate. Larger blocks are pages, the largest are demand-paged regions.
+ * stay on: interrupts do not allocate. Larger blocks are pages, the largest are demand-paged regions; every CPU keeps
+ * the one that was freed last, because who needs such a block often needs it again.
  *
  * A chunk or large block begins with a header at a multiple of 32 KiB; it is found from a pointer by clearing bits.
  */
@@ -16,13 +17,14 @@
 #define HEADER	    64
 #define ALIGN_MAX   16384
 #define REGION_FROM 0x100000ull /* this large: a region */
+#define SPARE_PART  32		/* of all memory may be spare blocks */
 #define BATCH	    32		/* blocks moved between a CPU's list and the common one */
 
 enum kind { KIND_SMALL = 0x7ee1, KIND_PAGES, KIND_REGION };
 struct header {
-	uint32_t kind, class;
-	uint64_t len;	 /* of the whole */
-	uint64_t offset; /* of the large block's first byte */
+	uint32_t kind, class; /* class of a large one: 1 if it may not be zeroes */
+	uint64_t len;	      /* of the whole */
+	uint64_t offset;      /* of the large block's first byte */
 };
 
 struct block {
@@ -34,7 +36,6 @@ static struct {
 	struct block *list;
 } common[CLASSES];
 
-void *calloc(size_t n, size_t len);
 void *memalign(size_t align, size_t len);
 void *aligned_alloc(size_t align, size_t len);
 int posix_memalign(void **out, size_t align, size_t len);
@@ -115,6 +116,54 @@ static void drain(struct cpu *c, unsigned class)
 	lock_restore(&common[class].lock, flags);
 }
 
+static void give_back(struct header *h)
+{
+	bool region = h->kind == KIND_REGION;
+
+	h->kind = 0;
+	if (region)
+		region_remove((uint64_t)h, h->len);
+	else
+		page_free_len(h, h->len);
+}
+
+/* Puts (h) in the place of this CPU's spare block and returns what was there. */
+static struct header *swap_spare(struct header *h)
+{
+	struct header *old;
+	struct cpu *c;
+
+	preempt_disable();
+	c = this_cpu();
+	old = c->spare;
+	c->spare = h;
+	preempt_enable();
+	return old;
+}
+
+/* The spare block, if it is of (kind) and of (len), or not much larger. */
+static struct header *spare(enum kind kind, uint64_t len)
+{
+	struct header *h = swap_spare(NULL);
+
+	if (h && h->kind == (uint32_t)kind && h->len >= len && h->len / 2 <= len)
+		return h;
+	if (h)
+		give_back(h);
+	return NULL;
+}
+
+static void free_large(struct header *h)
+{
+	struct header *old = h;
+
+	h->class = 1;
+	if (h->len <= page_total() / SPARE_PART / cpu_count)
+		old = swap_spare(h);
+	if (old)
+		give_back(old);
+}
+
 /* Whole pages with the header in front; the block begins (offset) behind it. */
 static void *large(size_t len, size_t offset)
 {
@@ -128,13 +177,18 @@ static void *large(size_t len, size_t offset)
 		whole = (whole + PAGE_2M - 1) & ~(PAGE_2M - 1); /* aligned to it, and so to a chunk's size */
 	else if (whole < CHUNK)
 		whole = CHUNK;
+	h = spare(region ? KIND_REGION : KIND_PAGES, whole);
+	if (h) {
+		h->offset = offset;
+		return (char *)h + offset;
+	}
 	/* what can never be had is refused here, not by a fault later */
 	h = !region		? page_alloc_len(whole)
 	    : len > page_left() ? NULL
 				: (void *)region_add(whole, REGION_READ | REGION_WRITE);
 	if (!h)
 		return NULL;
-	*h = (struct header){ region ? KIND_REGION : KIND_PAGES, 0, whole, offset };
+	*h = (struct header){ region ? KIND_REGION : KIND_PAGES, !region, whole, offset };
 	return (char *)h + offset;
 }
 
@@ -168,11 +222,8 @@ void free(void *p)
 
 	if (!p)
 		return;
-	if (h->kind == KIND_PAGES) {
-		h->kind = 0;
-		page_free_len(h, h->len);
-	} else if (h->kind == KIND_REGION) {
-		region_remove((uint64_t)h, h->len);
+	if (h->kind == KIND_PAGES || h->kind == KIND_REGION) {
+		free_large(h);
 	} else if (h->kind == KIND_SMALL) {
 		preempt_disable();
 		c = this_cpu();
@@ -203,7 +254,7 @@ void *calloc(size_t n, size_t len)
 	if (__builtin_mul_overflow(n, len, &all))
 		return NULL;
 	p = malloc(all);
-	if (p && header_of(p)->kind != KIND_REGION)
+	if (p && (header_of(p)->kind != KIND_REGION || header_of(p)->class))
 		memset(p, 0, all);
 	return p;
 }

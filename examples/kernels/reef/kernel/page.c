@@ -25,7 +25,7 @@ static void list_add(struct piece *p, unsigned order)
 	if (p->next)
 		p->next->link = &p->next;
 	lists[order] = p;
-	state[(uint64_t)p / PAGE] = (uint8_t)(IS_FREE | order);
+	state[physical(p) / PAGE] = (uint8_t)(IS_FREE | order);
 }
 
 static void list_remove(struct piece *p)
@@ -33,7 +33,7 @@ static void list_remove(struct piece *p)
 	*p->link = p->next;
 	if (p->next)
 		p->next->link = p->link;
-	state[(uint64_t)p / PAGE] = 0;
+	state[physical(p) / PAGE] = 0;
 }
 
 static void give(uint64_t a, unsigned order)
@@ -44,10 +44,10 @@ static void give(uint64_t a, unsigned order)
 
 		if (buddy / PAGE >= pages || state[buddy / PAGE] != (IS_FREE | order))
 			break;
-		list_remove((struct piece *)buddy);
+		list_remove(at_physical(buddy));
 		a &= ~(PAGE << order);
 	}
-	list_add((struct piece *)a, order);
+	list_add(at_physical(a), order);
 }
 
 /* In the largest pieces that it consists of. */
@@ -65,29 +65,30 @@ static void give_range(uint64_t a, uint64_t end)
 
 void *page_alloc(unsigned order)
 {
-	uint64_t flags = lock_save(&lock), a = 0;
+	uint64_t flags = lock_save(&lock);
+	struct piece *p = NULL;
 	unsigned o = order;
 
 	while (o < ORDERS && !lists[o])
 		o++;
 	if (o < ORDERS) {
-		a = (uint64_t)lists[o];
-		list_remove((struct piece *)a);
+		p = lists[o];
+		list_remove(p);
 		while (o > order) {
 			o--;
-			list_add((struct piece *)(a + (PAGE << o)), o);
+			list_add((struct piece *)((char *)p + (PAGE << o)), o);
 		}
 		left -= PAGE << order;
 	}
 	lock_restore(&lock, flags);
-	return (void *)a;
+	return p;
 }
 
 void page_free(void *p, unsigned order)
 {
 	uint64_t flags = lock_save(&lock);
 
-	give((uint64_t)p, order);
+	give(physical(p), order);
 	lock_restore(&lock, flags);
 }
 
@@ -108,7 +109,7 @@ void page_free_len(void *p, uint64_t len)
 {
 	uint64_t flags = lock_save(&lock);
 
-	give_range((uint64_t)p, (uint64_t)p + len);
+	give_range(physical(p), physical(p) + len);
 	lock_restore(&lock, flags);
 }
 
@@ -136,7 +137,7 @@ void page_zero(void *p, uint64_t len)
 /* Where the table of states goes: behind the image, or at the start of a range that is large enough. */
 static uint64_t place_state(uint64_t len)
 {
-	uint64_t used = ((uint64_t)image_end + PAGE - 1) & ~(PAGE - 1);
+	uint64_t used = (physical(image_end) + PAGE - 1) & ~(PAGE - 1);
 
 	for (unsigned i = 0; i < boot.ranges; i++) {
 		struct range *r = &boot.memory[i];
@@ -150,7 +151,7 @@ static uint64_t place_state(uint64_t len)
 
 static void add_range(struct range r, uint64_t table, uint64_t table_end)
 {
-	uint64_t used = ((uint64_t)image_end + PAGE - 1) & ~(PAGE - 1);
+	uint64_t used = (physical(image_end) + PAGE - 1) & ~(PAGE - 1);
 	uint64_t start = r.start < used ? used : (r.start + PAGE - 1) & ~(PAGE - 1),
 		 end = r.end & ~(PAGE - 1);
 
@@ -172,7 +173,7 @@ void page_init(void)
 	pages = top / PAGE;
 	len = (pages + PAGE - 1) & ~(PAGE - 1);
 	table = place_state(len);
-	state = (uint8_t *)table;
+	state = at_physical(table);
 	page_zero(state, len);
 	for (unsigned i = 0; i < boot.ranges; i++) {
 		struct range r = boot.memory[i];
@@ -183,7 +184,7 @@ void page_init(void)
 			r.end = r.start < FOUR_GIB ? FOUR_GIB : r.start;
 			add_range(r, table, table + len);
 			for (; from < boot.memory[i].end; from += PAGE_2M)
-				paging_map(from, from, true, MAP_WRITE | MAP_NX);
+				paging_map(DIRECT_MAP + from, from, true, MAP_WRITE | MAP_NX);
 			r = boot.memory[i];
 			r.start = r.start < FOUR_GIB ? FOUR_GIB : r.start;
 		}

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * paging.c: from virtual to physical addresses. All RAM and all devices are mapped one to one in pieces of 2 MiB, so
- * the kernel's pointers are physical addresses. Only the first 2 MiB, which hold the image, are cut: page 0 and the
- * guard below the first stack are left out, code cannot be written nor data executed. Demand-paged regions lie far
- * above (region.c), in pages of 4 KiB, or of 2 MiB where they fit.
+ * paging.c: from virtual to physical addresses. The map of the upper half:
+ *   DIRECT_MAP    all RAM and all devices, one to one, in pieces of 2 MiB: the kernel's heap and stacks are seen here
+ *   REGION_BASE   demand-paged regions (region.c), in pages of 4 KiB, or of 2 MiB where they fit
+ *   IMAGE_OFFSET  the image in pages: code cannot be written nor data executed, and below the first stack is a hole
+ * The lower half is for programs; the kernel has but the page there from which other CPUs start.
  *
- * Who changes entries holds region.c's lock, but for the one-to-one map, which only grows.
+ * Who changes entries holds region.c's lock, but for the direct map, which only grows.
  */
 #include "kernel.h"
 
@@ -13,7 +14,8 @@
 #define LARGE	0x80ull
 #define ADDRESS 0x000ffffffffff000ull
 
-extern uint64_t page_root[], page_dirs[];
+extern uint64_t page_root[], page_dirs[], image_dir[];
+uint64_t image_moved;
 
 static void flush_page(uint64_t a)
 {
@@ -25,29 +27,9 @@ static void flush_all(void)
 	__asm__ volatile("mov %%cr3, %%rax; mov %%rax, %%cr3" ::: "rax", "memory");
 }
 
-void paging_init(void)
+void *at_physical(uint64_t address)
 {
-	uint64_t cut = ((uint64_t)image_end + PAGE_2M - 1) / PAGE_2M;
-
-	for (uint64_t d = 0; d < cut; d++) {
-		uint64_t *table = page_alloc(0);
-
-		if (!table)
-			panic("no memory for the first page tables");
-		for (uint64_t i = 0; i < 512; i++) {
-			char *page = (char *)(d * PAGE_2M + i * PAGE);
-			bool text = page >= image_start && page < image_text_end;
-
-			table[i] = (uint64_t)page | PRESENT | (text ? 0 : MAP_WRITE | MAP_NX);
-			if (page == stack_guard || !page ||
-				page == (char *)0x8000) /* 0x8000: APs start there */
-				table[i] = page == (char *)0x8000 ? 0x8000 | PRESENT | MAP_WRITE : 0;
-		}
-		page_dirs[d] = (uint64_t)table | PRESENT | MAP_WRITE;
-	}
-	for (uint64_t i = cut; i < 4 * 512ull; i++)
-		page_dirs[i] |= MAP_NX;
-	flush_all();
+	return (void *)(DIRECT_MAP + address);
 }
 
 /* The entry for (a) at (level): 1 pages, 2 pieces of 2 MiB. NULL: no table for it, and none wanted or to be had. A
@@ -68,9 +50,9 @@ static uint64_t *entry_for(uint64_t a, int level, bool make, int *found)
 			if (!fresh)
 				return NULL;
 			page_zero(fresh, PAGE);
-			*e = (uint64_t)fresh | PRESENT | MAP_WRITE;
+			*e = physical(fresh) | PRESENT | MAP_WRITE;
 		}
-		table = (uint64_t *)(*e & ADDRESS);
+		table = at_physical(*e & ADDRESS);
 	}
 }
 
@@ -90,18 +72,64 @@ bool paging_present(uint64_t address)
 	int level;
 	uint64_t *e;
 
-	if (address >> 47)
+	if ((uint64_t)((int64_t)(address << 16) >> 16) != address)
 		return false;
 	e = entry_for(address, 1, false, &level);
 	return e && *e & PRESENT;
 }
 
+/* Pages of the kernel by arithmetic, others as they are mapped; one that is not has none. */
+uint64_t physical(const volatile void *p)
+{
+	uint64_t a = (uint64_t)p, *e;
+	int level;
+
+	if (a >= IMAGE_OFFSET)
+		return a - IMAGE_OFFSET + image_moved;
+	if (a >= DIRECT_MAP && a < REGION_BASE)
+		return a - DIRECT_MAP;
+	e = entry_for(a, 1, false, &level);
+	if (!e || !(*e & PRESENT))
+		panic("the address %p is given to a device, but there is no memory", p);
+	return (*e & ADDRESS) + a % (level == 2 ? PAGE_2M : PAGE);
+}
+
+/* The image in pages, where boot.S has it in pieces of 2 MiB: we run on it meanwhile. */
+static void map_image(void)
+{
+	char *piece = (char *)IMAGE_OFFSET;
+
+	for (uint64_t d = 0; d < 512; d++, piece += PAGE_2M) {
+		uint64_t *table = piece < image_end ? page_alloc(0) : NULL;
+
+		if (piece < image_end && !table)
+			panic("no memory for the first page tables");
+		for (char *p = piece; table && p < piece + PAGE_2M; p += PAGE)
+			table[(p - piece) / PAGE] =
+				p < image_start || p >= image_end || p == stack_guard
+					? 0
+					: physical(p) | PRESENT | (p < image_text_end ? 0 : MAP_WRITE | MAP_NX);
+		image_dir[d] = table ? physical(table) | PRESENT | MAP_WRITE : 0;
+	}
+}
+
+void paging_init(void)
+{
+	map_image();
+	for (uint64_t i = 0; i < 4 * 512ull; i++)
+		page_dirs[i] |= MAP_NX;
+	page_root[0] = 0;
+	if (paging_map(AP_PAGE, AP_PAGE, false, MAP_WRITE))
+		panic("no memory for the first page tables");
+	flush_all();
+}
+
 void *map_device(uint64_t address, size_t len)
 {
 	for (uint64_t a = address & ~(PAGE_2M - 1); a < address + len; a += PAGE_2M)
-		if (!paging_present(a) && paging_map(a, a, true, MAP_WRITE | MAP_NX))
+		if (!paging_present(DIRECT_MAP + a) && paging_map(DIRECT_MAP + a, a, true, MAP_WRITE | MAP_NX))
 			panic("no memory to map a device");
-	return (void *)address;
+	return at_physical(address);
 }
 
 /* A piece of 2 MiB of which only a part is meant becomes 512 pages. */
@@ -113,7 +141,7 @@ static void split(uint64_t *e)
 		panic("no memory to split a large page");
 	for (uint64_t i = 0; i < 512; i++)
 		table[i] = (old & ~LARGE) + i * PAGE;
-	*e = (uint64_t)table | PRESENT | MAP_WRITE;
+	*e = physical(table) | PRESENT | MAP_WRITE;
 }
 
 /* Calls for each entry that maps something in the range. */
@@ -143,7 +171,7 @@ static uint64_t limbo_bytes;
 
 static void unmap(uint64_t *e, uint64_t a, int level, uint64_t arg)
 {
-	void *page = (void *)(*e & ADDRESS);
+	void *page = at_physical(*e & ADDRESS);
 
 	(void)arg;
 	*e = 0;

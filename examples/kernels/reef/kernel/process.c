@@ -3,12 +3,11 @@
  * process.c: the application: a main() linked with a C library, as Linux would start it: argument, environment and
  * auxiliary vectors on a stack of its own. Its threads come by clone().
  */
+#include "errors.h"
 #include "kernel.h"
 
 #define STACK_MOST 0x800000ull
 #define PT_TLS	   7
-#define EINVAL	   22
-#define EAGAIN	   11
 
 #define CLONE_VM	     0x100u
 #define CLONE_THREAD	     0x10000u
@@ -30,6 +29,7 @@ int __libc_start_main(int (*main)(int, char **), int argc, char **argv, void (*i
 	void (*fini)(void), void (*loader)(void));
 
 volatile int process_threads = 1;
+int process_id;
 
 /* Strings lie in the kernel's command line, which stays. */
 static uint64_t *build_stack(uint64_t top, int argc, char **argv)
@@ -69,6 +69,7 @@ void process_start(int argc, char **argv)
 	f.rdx = (uint64_t)sp;
 	sp[-1] = 0; /* where __libc_start_main would return to */
 	f.rsp = (uint64_t)(sp - 1);
+	process_id = (int)t->id;
 	irq_save();
 	fpu_fresh(t->stack);
 	t->fpu = t->stack;
@@ -92,6 +93,7 @@ long process_clone(struct frame *f)
 	t = thread_new("application", true);
 	if (!t)
 		return -EAGAIN;
+	signal_thread_new(t);
 	fpu_save(t->fpu);
 	t->fs = flags & CLONE_SETTLS ? f->r8 : current_thread()->fs;
 	if (flags & CLONE_PARENT_SETTID)

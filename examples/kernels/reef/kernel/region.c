@@ -222,7 +222,7 @@ static bool fill(const struct region *r, uint64_t a)
 	if (r->start <= large && r->end - large >= PAGE_2M && r->end > large &&
 		page_left() > page_total() / 2 && page_total() > 16 * PAGE_2M && (p = page_alloc(ORDER_2M))) {
 		page_zero(p, PAGE_2M);
-		if (!paging_map(large, (uint64_t)p, true, entry_flags(r->protection)))
+		if (!paging_map(large, physical(p), true, entry_flags(r->protection)))
 			return true;
 		page_free(p, ORDER_2M); /* part of it is there already in small pages */
 	}
@@ -230,7 +230,7 @@ static bool fill(const struct region *r, uint64_t a)
 	if (!p)
 		return false;
 	page_zero(p, PAGE);
-	if (!paging_map(a & ~(PAGE - 1), (uint64_t)p, false, entry_flags(r->protection)))
+	if (!paging_map(a & ~(PAGE - 1), physical(p), false, entry_flags(r->protection)))
 		return true;
 	page_free(p, 0);
 	return paging_present(a); /* another CPU was faster */

@@ -10,6 +10,8 @@
  */
 #include "kernel.h"
 
+#define POLL_NS 50000ull
+
 static void enqueue(struct cpu *c, struct thread *t)
 {
 	t->state = READY;
@@ -39,12 +41,13 @@ static struct thread *dequeue(struct cpu *c)
 	return NULL;
 }
 
-/* Ends the hlt of another CPU, or makes it look who is to run. */
+/* Ends the hlt of another CPU, or makes it look who is to run. An interrupt costs more than all the rest. */
 static void kick(struct cpu *c)
 {
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* what was queued is seen by a CPU that has just ceased to poll */
 	if (c == this_cpu())
 		c->resched = 1;
-	else
+	else if (!c->polling)
 		apic_send(c->apic_id, APIC_FIXED | VECTOR_RESCHED);
 }
 
@@ -66,6 +69,24 @@ void sched_init_cpu(struct cpu *c, struct thread *idle)
 	c->online = true;
 }
 
+static void leave_fpu(struct thread *t)
+{
+	if (t->fpu_free)
+		__asm__ volatile("stmxcsr %0; fnstcw %1" : "=m"(t->fpu_control.sse), "=m"(t->fpu_control.x87));
+	else
+		fpu_save(t->fpu);
+}
+
+static void take_fpu(struct cpu *c, struct thread *t)
+{
+	if (t->fpu_free)
+		__asm__ volatile("fninit; fldcw %1; ldmxcsr %0" ::"m"(t->fpu_control.sse), "m"(t->fpu_control.x87));
+	else
+		fpu_load(t->fpu);
+	c->fpu_owner = t;
+	t->fpu_cpu = c;
+}
+
 /* On the new thread's stack. */
 void sched_finish(void)
 {
@@ -74,11 +95,8 @@ void sched_finish(void)
 
 	c->dying = NULL;
 	lock_drop(&c->run_lock);
-	if (t->fpu && (c->fpu_owner != t || t->fpu_cpu != c)) {
-		fpu_load(t->fpu);
-		c->fpu_owner = t;
-		t->fpu_cpu = c;
-	}
+	if (t->fpu && (c->fpu_owner != t || t->fpu_cpu != c))
+		take_fpu(c, t);
 	if (dead)
 		thread_put(dead);
 }
@@ -91,7 +109,7 @@ static void change(struct cpu *c, struct thread *from, struct thread *to)
 	from->ran += now - from->since;
 	to->since = now;
 	if (from->fpu && from->state != DEAD)
-		fpu_save(from->fpu);
+		leave_fpu(from);
 	if (from->canary && *from->canary != STACK_CANARY)
 		panic("thread %u (%s) has overrun its kernel stack", from->id, from->name);
 	if (to->fs != from->fs)
@@ -227,22 +245,40 @@ static bool steal(struct cpu *me)
 	return false;
 }
 
+/* To be waked takes tens of microseconds, so a CPU that became idle looks for a while who comes back. */
+static void poll(struct cpu *c)
+{
+	uint64_t end = clock_ns() + POLL_NS;
+
+	c->polling = true;
+	__asm__ volatile("sti" ::: "memory");
+	while (!c->queued && clock_ns() < end)
+		pause_cpu();
+	__asm__ volatile("cli" ::: "memory");
+	c->polling = false;
+}
+
 /* A CPU's idle thread: hlt until there is something to do. */
 void sched_idle(void)
 {
 	struct cpu *c = this_cpu();
+	bool polled = cpu_count == 1;
 
 	c->kernel_sp = 0;
 	for (;;) {
 		__asm__ volatile("cli");
 		if (c->queued || steal(c)) {
 			schedule();
+			polled = false;
 			continue;
 		}
 		c->idling = true;
 		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* whoever queues after this look kicks us */
-		if (!c->queued)
+		if (!polled)
+			poll(c);
+		else if (!c->queued)
 			__asm__ volatile("sti; hlt; cli" ::: "memory");
+		polled = true;
 		c->idling = false;
 	}
 }

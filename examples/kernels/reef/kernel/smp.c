@@ -5,7 +5,6 @@
  */
 #include "kernel.h"
 
-#define AP_PAGE	  0x8000ull /* free in every machine: below the image, above the firmware's data */
 #define AP_WAIT	  2000000000ull
 #define INIT_WAIT 200000ull
 
@@ -43,13 +42,13 @@ static void wait_ns(uint64_t ns)
 
 static volatile uint64_t *in_copy(char *symbol)
 {
-	return (volatile uint64_t *)(AP_PAGE + (uint64_t)(symbol - ap_start));
+	return (volatile uint64_t *)((char *)at_physical(AP_PAGE) + (symbol - ap_start));
 }
 
 static void start_all(const uint32_t *ids, unsigned n)
 {
-	memcpy((void *)AP_PAGE, ap_start, (size_t)(ap_end - ap_start));
-	*in_copy(ap_root) = (uint64_t)page_root;
+	memcpy(at_physical(AP_PAGE), ap_start, (size_t)(ap_end - ap_start));
+	*in_copy(ap_root) = physical(page_root);
 	*in_copy(ap_stacks) = (uint64_t)stacks;
 	for (unsigned i = 0; i < n; i++)
 		if (ids[i] != cpus[0].apic_id)

@@ -13,6 +13,7 @@ static void begin(void *unused)
 	(void)unused;
 	smp_start();
 	io_init();
+	stdio_init();
 	process_start(argc, argv); /* the application's main() */
 }
 

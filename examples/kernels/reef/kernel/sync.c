@@ -7,6 +7,7 @@
  * first says so, then looks for the thread's queue, while the thread first says its queue, then looks whether it was
  * timed out.
  */
+#include "errors.h"
 #include "kernel.h"
 
 static void queue_add(struct wait_queue *q, struct thread *t)
@@ -41,17 +42,19 @@ static bool queue_find_remove(struct wait_queue *q, struct thread *t)
 	return false;
 }
 
-static void timed_out(struct timer *timer)
+/* Takes a thread from where it sleeps, if it does, and for a signal if it may be disturbed there. */
+static void rouse(struct thread *t, bool signal)
 {
-	struct thread *t = (struct thread *)((char *)timer - offsetof(struct thread, timer));
 	struct wait_queue *q;
 
-	t->timed_out = true;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	while ((q = t->waiting_on)) {
 		bool ours;
 
 		lock_take(&q->lock);
+		if (signal && t->waiting_on == q && !t->interruptible) {
+			lock_drop(&q->lock);
+			return;
+		}
 		ours = t->waiting_on == q && queue_find_remove(q, t);
 		lock_drop(&q->lock);
 		if (ours) {
@@ -59,6 +62,26 @@ static void timed_out(struct timer *timer)
 			return;
 		}
 	}
+}
+
+static void timed_out(struct timer *timer)
+{
+	struct thread *t = (struct thread *)((char *)timer - offsetof(struct thread, timer));
+
+	t->timed_out = true;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	rouse(t, false);
+}
+
+/* The same for a signal. */
+void wait_interrupt(struct thread *t)
+{
+	uint64_t flags = irq_save();
+
+	t->interrupted = true;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	rouse(t, true);
+	irq_restore(flags);
 }
 
 uint64_t wait_begin(struct wait_queue *q, uint64_t until)
@@ -79,28 +102,41 @@ void wait_not(struct wait_queue *q, uint64_t flags)
 	timer_cancel(&current_thread()->timer);
 }
 
-bool wait_on(struct wait_queue *q, uint64_t key, uint64_t flags)
+static void sleep_in(struct wait_queue *q, uint64_t key, uint64_t flags, bool interruptible)
 {
 	struct thread *t = current_thread();
-	bool woken = true;
 
 	t->wait_key = key;
+	t->woken = false;
+	t->interruptible = interruptible;
 	t->state = BLOCKED;
 	queue_add(q, t);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (t->timed_out) {
+	if (t->timed_out || (interruptible && t->interrupted)) {
 		queue_find_remove(q, t);
 		t->state = RUNNING;
 		lock_drop(&q->lock);
-		woken = false;
 	} else {
 		lock_drop(&q->lock);
 		schedule();
-		woken = !t->timed_out;
 	}
+	t->interruptible = false;
 	irq_restore(flags);
 	timer_cancel(&t->timer);
-	return woken;
+}
+
+bool wait_on(struct wait_queue *q, uint64_t key, uint64_t flags)
+{
+	sleep_in(q, key, flags, false);
+	return current_thread()->woken;
+}
+
+long wait_interruptible(struct wait_queue *q, uint64_t key, uint64_t flags)
+{
+	struct thread *t = current_thread();
+
+	sleep_in(q, key, flags, true);
+	return t->woken ? 0 : t->timed_out ? -ETIMEDOUT : -EINTR;
 }
 
 unsigned wake_locked(struct wait_queue *q, uint64_t key, unsigned most)
@@ -113,6 +149,7 @@ unsigned wake_locked(struct wait_queue *q, uint64_t key, unsigned most)
 
 		if (t->wait_key == key) {
 			queue_remove(q, t, before);
+			t->woken = true;
 			sched_wake(t);
 			n++;
 		} else {

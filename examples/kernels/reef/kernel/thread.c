@@ -39,11 +39,12 @@ struct thread *thread_new(const char *name, bool fpu)
 
 void thread_put(struct thread *t)
 {
-	uint64_t flags;
+	uint64_t flags = lock_save(&lock);
 
-	if (__atomic_sub_fetch(&t->users, 1, __ATOMIC_ACQ_REL))
+	if (--t->users) {
+		lock_restore(&lock, flags);
 		return;
-	flags = lock_save(&lock);
+	}
 	*t->all_link = t->all_next;
 	if (t->all_next)
 		t->all_next->all_link = t->all_link;
@@ -89,13 +90,31 @@ void thread_exit(void)
 
 void thread_join(struct thread *t)
 {
-	uint64_t flags = wait_begin(&t->joiners, NEVER);
+	for (;;) {
+		uint64_t flags = wait_begin(&t->joiners, NEVER);
 
-	if (t->finished)
-		wait_not(&t->joiners, flags);
-	else
+		if (t->finished) {
+			wait_not(&t->joiners, flags);
+			break;
+		}
 		wait_on(&t->joiners, 0, flags);
+	}
 	thread_put(t);
+}
+
+/* The oldest that (is) says is it, with one user more. */
+struct thread *thread_find(bool (*is)(struct thread *t, uint64_t arg), uint64_t arg)
+{
+	uint64_t flags = lock_save(&lock);
+	struct thread *found = NULL;
+
+	for (struct thread *t = all; t; t = t->all_next)
+		if (is(t, arg))
+			found = t;
+	if (found)
+		found->users++;
+	lock_restore(&lock, flags);
+	return found;
 }
 
 /* (visit) is called with interrupts off and a lock held: it may only look. */

@@ -20,7 +20,9 @@ enum { STACK_TRAP = 1, STACK_NMI, STACK_FATAL, STACK_IRQ, STACK_PAGE };
 enum { NMI = 2, DOUBLE_FAULT = 8, PAGE_FAULT = 14, MACHINE_CHECK = 18 };
 
 extern char vectors[];
+extern char copy_begin[], copy_end[], copy_fault[];
 struct frame *trap(struct frame *f);
+void trap_leave(struct frame *f);
 
 static struct gate idt[256];
 volatile bool panicking;
@@ -107,7 +109,7 @@ static const char *likely(const struct frame *f, uint64_t address)
 {
 	if (f->vector != PAGE_FAULT)
 		return "an exception";
-	if (address < PAGE)
+	if (address < 16 * PAGE)
 		return "a null pointer";
 	if (f->error & 2 && (char *)address >= image_start && (char *)address < image_text_end)
 		return "a write to a constant";
@@ -170,13 +172,33 @@ static struct frame *move_frame(const struct frame *f, struct thread *t)
 	return (struct frame *)copy;
 }
 
+/* The thread was in its own code, not in a system call. */
+static bool in_program(const struct frame *f, const struct thread *t)
+{
+	return t->fpu && f->rflags & 0x200 && f->rsp - (uint64_t)t->stack > STACK_SIZE;
+}
+
+/* What a thread does before it goes on from a moved frame: on its kernel stack, interrupts off. */
+void trap_leave(struct frame *f)
+{
+	if (this_cpu()->resched)
+		schedule();
+	if (in_program(f, current_thread()) && signal_wanted(current_thread())) {
+		__asm__ volatile("sti");
+		signal_leave(f);
+		__asm__ volatile("cli");
+	}
+}
+
 struct frame *trap(struct frame *f)
 {
 	struct cpu *c = this_cpu();
+	uint64_t cr2;
 
 	if (f->vector >= 32) {
 		interrupt((unsigned)f->vector);
-		if (!c->resched || c->preempt_off || c->current == c->idle)
+		if (c->preempt_off || c->current == c->idle ||
+			!(c->resched || (c->current->interrupted && in_program(f, c->current))))
 			return f;
 		return move_frame(f, c->current);
 	}
@@ -189,12 +211,14 @@ struct frame *trap(struct frame *f)
 				exit(134);
 			__asm__ volatile("cli; hlt");
 		}
-	if (f->vector == PAGE_FAULT) {
-		uint64_t cr2;
-
-		__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
-		if (region_fault(cr2, f->error))
-			return f;
+	__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
+	if (f->vector == PAGE_FAULT && region_fault(cr2, f->error))
+		return f;
+	if (f->rip >= (uint64_t)copy_begin && f->rip < (uint64_t)copy_end) {
+		f->rip = (uint64_t)copy_fault;
+		return f;
 	}
+	if (c->current && !c->preempt_off && in_program(f, c->current) && signal_fault(f, cr2))
+		return move_frame(f, c->current);
 	report(f);
 }

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * qemu.c: what QEMU tells by QMP and on its stderr, and what it is told.
+ */
+#include "deployers/qemu.h"
+
+#include "cache/base/io.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+void port_unwatch(struct port *p)
+{
+	watch_remove(p->watch);
+	p->watch = NULL;
+}
+
+void port_close(struct port *p)
+{
+	port_unwatch(p);
+	if (p->fd >= 0)
+		close(p->fd);
+	p->fd = -1;
+}
+
+/* What it is told */
+
+void qemu_kill(struct qemu *q, const char *how, unsigned status, const char *reason)
+{
+	if (!q->killed) {
+		q->killed = how;
+		q->killed_status = status;
+		snprintf(q->reason, sizeof(q->reason), "%s", reason);
+	}
+	if (q->pid)
+		kill(-q->pid, SIGKILL); /* its session: not reaped yet, so the number is still its own */
+}
+
+static void stop_late(void *arg)
+{
+	struct qemu *q = arg;
+
+	q->stop_timer = NULL;
+	qemu_kill(q, "killed", 137, "");
+}
+
+bool qemu_stop_begin(struct qemu *q, const char *reason)
+{
+	if (q->stop_timer || q->killed || !q->pid)
+		return false;
+	monitor_event(q->mon, "stop: %s", reason);
+	if (!q->running) {
+		qemu_kill(q, "killed", 137, reason);
+		return false;
+	}
+	if (q->paused)
+		qmp_send(q->qmp, QMP_QUIET, "cont", NULL);
+	q->stop_timer = loop_after(q->mon->loop, DEPLOY_STOP_MS, stop_late, q);
+	return true;
+}
+
+/* -no-reboot makes every reset an end, also this one: it is lifted for the moment (now_reset puts it back). */
+void qemu_reset(struct qemu *q, uint64_t id)
+{
+	q->resetting = true;
+	qmp_send(q->qmp, QMP_QUIET, "set-action", "{\"reboot\":\"reset\"}");
+	qmp_send(q->qmp, id, "system_reset", NULL);
+}
+
+bool qemu_command(struct qemu *q, uint64_t number, const char *word)
+{
+	uint64_t id = number + QMP_DAEMON;
+
+	if (!strcmp(word, "kill")) {
+		qemu_kill(q, "killed", 137, "");
+		monitor_answer(q->mon, number, 0, "");
+		return true;
+	}
+	if (strcmp(word, "reset") && strcmp(word, "pause") && strcmp(word, "resume"))
+		return false;
+	if (!q->qmp)
+		monitor_answer(q->mon, number, -EAGAIN, "the machine has not been started yet");
+	else if (!strcmp(word, "reset"))
+		qemu_reset(q, id);
+	else
+		qmp_send(q->qmp, id, !strcmp(word, "pause") ? "stop" : "cont", NULL);
+	return true;
+}
+
+/* Its own words */
+
+bool qemu_words_read(struct qemu *q)
+{
+	char *p = buf_reserve(&q->said, QEMU_WORDS_MAX);
+	ssize_t n = read(q->words.fd, p, QEMU_WORDS_MAX);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		port_unwatch(&q->words);
+	if (n <= 0)
+		return false;
+	q->said.len += (size_t)n;
+	q->said.data[q->said.len] = 0;
+	if (q->said.len > QEMU_WORDS_MAX)
+		buf_consume(&q->said, q->said.len - QEMU_WORDS_MAX);
+	return true;
+}
+
+static void on_words(void *arg, uint32_t events)
+{
+	(void)events;
+	qemu_words_read(arg);
+}
+
+/* QMP */
+
+static void now_running(struct qemu *q)
+{
+	bool first = q->pid && !q->running;
+
+	if (first) {
+		q->running = true;
+		timer_cancel(q->launch_timer);
+		q->launch_timer = NULL;
+	}
+	q->paused = false;
+	q->mode->running(q->arg, first);
+}
+
+/* The virtual CPUs stand still. Either somebody wants that, or KVM met something that it cannot run: then
+ * they would stand for ever. */
+static void now_stopped(struct qemu *q, const char *line)
+{
+	char status[32], words[128];
+
+	/* A machine that is ending stops too. */
+	if (*q->shutdown || q->killed || !json_find(line, "return.status", status, sizeof(status)))
+		return;
+	if (!strcmp(status, "paused")) {
+		q->paused = true;
+		monitor_state(q->mon, "paused");
+	} else if (!strcmp(status, "internal-error") || !strcmp(status, "io-error") ||
+		   !strcmp(status, "guest-panicked")) {
+		snprintf(words, sizeof(words), "QEMU stopped the machine (%s)", status);
+		qemu_kill(q, "lost", DEPLOY_EXIT_FAILED, words);
+	}
+}
+
+static void now_reset(struct qemu *q)
+{
+	q->resetting = false;
+	qmp_send(q->qmp, QMP_QUIET, "set-action", "{\"reboot\":\"shutdown\"}");
+	monitor_event(q->mon, "reset");
+	q->mode->reset(q->arg);
+}
+
+static void on_event(void *arg, const char *event, const char *line)
+{
+	struct qemu *q = arg;
+
+	if (!strcmp(event, "SHUTDOWN")) {
+		if (!json_find(line, "data.reason", q->shutdown, sizeof(q->shutdown)))
+			strcpy(q->shutdown, "unknown");
+	} else if (!strcmp(event, "RESUME")) {
+		now_running(q);
+	} else if (!strcmp(event, "STOP")) {
+		qmp_send(q->qmp, QMP_STOPPED, "query-status", NULL);
+	} else if (!strcmp(event, "RESET")) {
+		now_reset(q);
+	} else if (!strcmp(event, QMP_BROKEN)) {
+		qemu_kill(q, "lost", DEPLOY_EXIT_FAILED, "QEMU sent rubbish instead of QMP");
+	} else if (!strcmp(event, "GUEST_PANICKED")) {
+		monitor_event(q->mon, "the kernel reports a panic");
+	}
+}
+
+static void on_reply(void *arg, uint64_t id, const char *line, const char *error)
+{
+	struct qemu *q = arg;
+	char running[8];
+
+	if (id >= QMP_DAEMON) {
+		monitor_answer(q->mon, id - QMP_DAEMON, error ? -EIO : 0, error);
+		return;
+	}
+	if (error)
+		log_warn("QEMU: %s", error);
+	if (id == QMP_TAKEN)
+		qemu_taken(q);
+	if (id == QMP_STOPPED && !error)
+		now_stopped(q, line);
+	if (id == QMP_STATUS && json_find(line, "return.running", running, sizeof(running)) &&
+		!strcmp(running, "true"))
+		now_running(q);
+}
+
+/* Beginning and end */
+
+static void launch_late(void *arg)
+{
+	struct qemu *q = arg;
+
+	q->launch_timer = NULL;
+	qemu_kill(q, "lost", DEPLOY_EXIT_FAILED, "QEMU did not start the kernel within 30 seconds");
+}
+
+static void too_long(void *arg)
+{
+	struct qemu *q = arg;
+
+	q->timeout_timer = NULL;
+	qemu_kill(q, "timeout", 124, "it ran longer than its timeout");
+}
+
+void qemu_begin(struct qemu *q, struct monitor *mon, const struct qemu_mode *mode, void *arg)
+{
+	*q = (struct qemu){ .mon = mon, .mode = mode, .arg = arg, .words.fd = -1 };
+}
+
+void qemu_started(struct qemu *q, pid_t pid, int qmp_fd, int words_fd, uint64_t timeout_s)
+{
+	struct loop *l = q->mon->loop;
+
+	q->pid = pid;
+	monitor_mark(q->mon, "launch");
+	q->child = loop_child(l, pid, qemu_gone, q);
+	q->launch_timer = loop_after(l, QEMU_LAUNCH_MS, launch_late, q);
+	if (timeout_s)
+		q->timeout_timer = loop_after(l, timeout_s * 1000, too_long, q);
+	q->words.fd = words_fd;
+	io_set_nonblock(words_fd, true);
+	q->words.watch = loop_watch(l, words_fd, EPOLLIN, on_words, q);
+	q->qmp = qmp_new(l, qmp_fd, on_event, on_reply, q);
+	/* Asked before QEMU is there: it answers when the machine runs, which is what "running" means. */
+	qmp_send(q->qmp, QMP_STATUS, "query-status", NULL);
+}
+
+void qemu_free(struct qemu *q)
+{
+	timer_cancel(q->stop_timer);
+	timer_cancel(q->launch_timer);
+	timer_cancel(q->timeout_timer);
+	timer_cancel(q->taken_timer);
+	watch_remove(q->child);
+	qmp_free(q->qmp);
+	port_close(&q->words);
+	buf_free(&q->said);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * library.c: functions of the C library that the kernel has in place of musl's: in one address space they need no system
+ * call, or a wait without a hundred turns of a loop that on one CPU nobody can end. The linker takes these
+ * because it sees them first. call.S has one more.
+ */
+#include "kernel.h"
+
+#define SECOND	     1000000000ull
+#define CLOCK_OF_DAY 0
+#define SPINS	     100
+
+enum { SYS_YIELD = 24, SYS_GETTID = 186, SYS_CLOCK_GETTIME = 228 };
+
+/* Of musl: sem_t, and what its own semaphores use. */
+struct library_semaphore {
+	volatile int value, waiters, private;
+};
+int *__errno_location(void);
+int sem_trywait(struct library_semaphore *s);
+int __timedwait_cp(volatile int *word, int value, int clock, const struct timespec *at, int private);
+
+long __syscall_ret(unsigned long result); /* makes errno */
+long call_enter(long a, long b, long c, long d, long e, long f, long number);
+
+long syscall(long number, long a, long b, long c, long d, long e, long f);
+int clock_gettime(int clock, struct timespec *t);
+int __clock_gettime(int clock, struct timespec *t) __attribute__((alias("clock_gettime")));
+int sched_yield(void);
+int sem_timedwait(struct library_semaphore *s, const struct timespec *at);
+int sem_wait(struct library_semaphore *s);
+
+int clock_gettime(int clock, struct timespec *t)
+{
+	uint64_t now = clock == 0 || clock == 5 ? clock_wall() : clock_ns(); /* CLOCK_REALTIME, ..._COARSE */
+
+	*t = (struct timespec){ (int64_t)(now / SECOND), (int64_t)(now % SECOND) };
+	return 0;
+}
+
+int sched_yield(void)
+{
+	struct thread *t = current_thread();
+
+	t->fpu_free = true;
+	sched_yield_cpu();
+	t->fpu_free = false;
+	return 0;
+}
+
+/* Variadic for its callers, which makes no difference to where the arguments are. */
+long syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	switch (number) { /* what is done before a frame would be made */
+	case SYS_YIELD:
+		return sched_yield();
+	case SYS_GETTID:
+		return current_thread()->id;
+	case SYS_CLOCK_GETTIME:
+		return clock_gettime((int)a, (struct timespec *)b);
+	default:
+		return __syscall_ret((unsigned long)call_enter(a, b, c, d, e, f, number));
+	}
+}
+
+/* A value of -1 says that somebody waits and nothing is left. */
+int sem_timedwait(struct library_semaphore *s, const struct timespec *at)
+{
+	for (int spins = cpu_count > 1 ? SPINS : 0; spins && s->value <= 0 && !s->waiters; spins--)
+		pause_cpu();
+	while (sem_trywait(s)) {
+		int none = 0, err;
+
+		__atomic_fetch_add(&s->waiters, 1, __ATOMIC_SEQ_CST);
+		__atomic_compare_exchange_n(&s->value, &none, -1, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		err = __timedwait_cp(&s->value, -1, CLOCK_OF_DAY, at, s->private);
+		__atomic_fetch_sub(&s->waiters, 1, __ATOMIC_SEQ_CST);
+		if (err) {
+			*__errno_location() = err;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int sem_wait(struct library_semaphore *s)
+{
+	return sem_timedwait(s, NULL);
+}
