@@ -11,7 +11,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-PKGS     := fuse3 sqlite3 libxxhash libzstd zlib libcrypto jansson
+PKGS     := fuse3 sqlite3 libxxhash libzstd zlib libcrypto jansson libcurl
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CPPFLAGS += -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 -DDIVERFS_VERSION='"$(VERSION)"'
@@ -122,11 +122,11 @@ demo:
 
 unit_tests   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*.c)))
 refuse_progs := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/refuse/*.c)))
-deploy_tools := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/deploy/*.c tests/mount/*.c tests/bench/*.c)))
+deploy_tools := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/deploy/*.c tests/mount/*.c tests/registry/*.c tests/bench/*.c)))
 TEST_PROGRAMS = $(unit_tests) $(refuse_progs) $(deploy_tools)
 # make_*: tools of the tests, not tests
 CHECKS  = $(unit_tests) $(filter-out %/make_layout,$(refuse_progs)) \
-	  $(sort $(wildcard tests/mount/*.sh tests/refuse/*.sh tests/deploy/*.sh))
+	  $(sort $(wildcard tests/mount/*.sh tests/registry/*.sh tests/refuse/*.sh tests/deploy/*.sh))
 RUN     = BUILD=$(BUILD) tests/run
 
 .SECONDEXPANSION:

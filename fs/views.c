@@ -350,18 +350,17 @@ struct reading {
 	struct timer *deadline;
 	struct view *view;
 	struct node n;
-	uint64_t here; /* how much had come when the deadline was set */
+	uint64_t came; /* how much had come when the deadline was set */
 };
 
 /* Late only if nothing at all came meanwhile. */
 static void reading_late(void *arg)
 {
 	struct reading *r = arg;
-	uint64_t here, total;
-	view_cached(r->view, &here, &total);
+	uint64_t came = view_progress(r->view);
 	r->deadline = NULL;
-	if (here != r->here) {
-		r->here = here;
+	if (came != r->came) {
+		r->came = came;
 		r->deadline = loop_after(r->fs->loop, LOOKUP_DEADLINE_MS, reading_late, r);
 		return;
 	}
@@ -392,14 +391,13 @@ static void reading_done(void *arg, int err, const struct why *why, const void *
 static void read_later(
 	struct fs *fs, fuse_req_t req, struct node n, struct slot *s, size_t size, uint64_t off)
 {
-	uint64_t total;
 	if (s->stalled_until_ns && clock_mono_ns() < s->stalled_until_ns) {
 		reply_err(req, -ETIMEDOUT);
 		return;
 	}
 	struct reading *r = xmalloc(sizeof *r);
 	*r = (struct reading){ .fs = fs, .req = req, .view = view_get(s->view), .n = n };
-	view_cached(r->view, &r->here, &total);
+	r->came = view_progress(r->view);
 	r->deadline = loop_after(fs->loop, LOOKUP_DEADLINE_MS, reading_late, r);
 	view_read(r->view, n.b, off, size, reading_done, r);
 }
