@@ -55,6 +55,21 @@ static void put_image(struct buf *plan, const struct instance *in, const char *k
 		conf_putf(plan, key, "%s/%s", in->dir, image);
 }
 
+static void put_devices(const struct config *c, struct buf *plan)
+{
+	conf_put(plan, PLAN_NET, c->net ? c->net : "none");
+	for (uint32_t i = 0; i < c->nforwards; i++) {
+		autobuf struct buf one = { 0 };
+
+		forward_put(&one, &c->forwards[i]);
+		conf_put(plan, PLAN_FORWARD, one.data);
+	}
+	if (c->disk) {
+		conf_put(plan, PLAN_DISK, c->disk);
+		conf_put(plan, PLAN_DISK_WRITE, c->disk_write ? "yes" : "no");
+	}
+}
+
 static void make_plan(struct instance *in, const struct settings *s, const char *accel, struct buf *plan)
 {
 	bool console = in->anonymous && in->kernel->conf.stdout_console;
@@ -69,6 +84,7 @@ static void make_plan(struct instance *in, const struct settings *s, const char 
 		conf_put(plan, PLAN_ARG, in->cfg.args[i]);
 	conf_putf(plan, PLAN_MEMORY, "%llu", (unsigned long long)s->memory);
 	conf_putf(plan, PLAN_CPUS, "%u", s->cpus);
+	put_devices(&in->cfg, plan);
 	conf_put(plan, PLAN_MACHINE, s->machine);
 	conf_put(plan, PLAN_ACCEL, accel);
 	conf_put(plan, PLAN_CONSOLE, s->console);
@@ -98,6 +114,7 @@ static void machine_begin(struct instance *in, const struct settings *s, const c
 	set_text(&m->image, s->image);
 	set_text(&m->accel, accel);
 	set_text(&m->type, s->machine);
+	buf_clear(&m->forwards);
 	ending_clear(&m->end);
 }
 
@@ -181,6 +198,8 @@ static void on_event(struct instance *in, const char *line)
 		instance_mark(in, name, begin < ns ? begin : ns, ns);
 		return;
 	}
+	if (strncmp(line, "forward ", 8) == 0)
+		buf_printf(&in->machine.forwards, "%s\n", line + 8);
 	instance_event(in, "%s", line);
 }
 
@@ -318,6 +337,7 @@ int machine_launch(struct instance *in, const struct settings *s, const char *ac
 	if (err)
 		return err;
 	unlinkat(in->dirfd, "end", 0);
+	unlinkat(in->dirfd, "forwards", 0);
 	unlinkat(in->dirfd, "sock", 0);
 	unlinkat(in->dirfd, "pid", 0);
 	seglog_remove(in->dirfd, "console");
@@ -417,6 +437,7 @@ void machine_find(struct instance *in)
 		return; /* never launched */
 	conf_parse(plan.data, plan.len, take_plan, in, NULL);
 	in->streams.tee = !in->anonymous; /* its readers have gone with the daemon */
+	io_read_file(in->dirfd, "forwards", 65536, &m->forwards);
 	m->launched = true;
 	m->since_ns = clock_real_ns();
 	find_console_end(in);
@@ -435,5 +456,6 @@ void machine_free(struct instance *in)
 	free(in->machine.image);
 	free(in->machine.accel);
 	free(in->machine.type);
+	buf_free(&in->machine.forwards);
 	ending_clear(&in->machine.end);
 }
