@@ -75,10 +75,10 @@ int config_disk(struct config *c, const char *key, const char *value, struct why
 
 int config_check_devices(const struct config *c, int mode, struct why *why)
 {
-	bool net = c->net && strcmp(c->net, "none") != 0;
-
-	if (mode == MODE_FULLVM || (!net && !c->disk))
+	if (mode == MODE_FULLVM || !c->disk)
 		return 0;
-	return why_fail(why, -EINVAL, "%s: a kernel in %s has none (mode = fullVM has, or leave the line out)",
-		net ? "net" : "disk", kernel_mode_names[mode]);
+	return why_fail(why, -EINVAL,
+		"disk: a kernel in %s has none; files come from src/, root and files (or take mode = fullVM, or leave "
+		"the line out)",
+		kernel_mode_names[mode]);
 }
