@@ -148,7 +148,9 @@ static int boot(void)
 		err = fail(-EINVAL, "BOOT before CONFIG and IMAGE");
 	if (err)
 		return refuse();
-	err = root_make(&t.config);
+	err = net_up(t.config.net);
+	if (!err)
+		err = root_make(&t.config);
 	if (!err)
 		err = spawn();
 	if (err) {
