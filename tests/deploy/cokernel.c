@@ -125,6 +125,21 @@ static void append(char *to, size_t size, const char *line)
 	snprintf(to + used, size - used, "%s\n", line);
 }
 
+/* In place of an earlier line with this key. */
+static void set(char *to, size_t size, const char *line)
+{
+	size_t key = strcspn(line, "=");
+	char *at = to;
+
+	while (*at && strncmp(at, line, key + 1))
+		at += strcspn(at, "\n") + 1;
+	if (*at) {
+		char *next = at + strcspn(at, "\n") + 1;
+		memmove(at, next, strlen(next) + 1);
+	}
+	append(to, size, line);
+}
+
 static void raw(const char *hex)
 {
 	unsigned byte;
@@ -147,7 +162,7 @@ static void obey(char *line)
 	else
 		rest = line + strlen(line);
 	if (!strcmp(line, "config"))
-		append(d.config, sizeof(d.config), rest);
+		set(d.config, sizeof(d.config), rest);
 	else if (!strcmp(line, "image"))
 		snprintf(d.image, sizeof(d.image), "%s", rest);
 	else if (!strcmp(line, "boot"))
