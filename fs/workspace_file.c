@@ -32,6 +32,10 @@ struct ws_handle *ws_handle_new(struct workspace *w, struct ws_inode *in, int fd
 	in->refs++;
 	h->fd = fd;
 	h->refs = 1;
+	if (fd < 0 && in->lower != LOWER_NONE) {
+		h->holds = true;
+		view_hold(w->lower, in->lower);
+	}
 	pthread_mutex_init(&h->lock, NULL);
 	h->next = all->handles;
 	if (h->next)
@@ -67,6 +71,8 @@ void ws_handle_put(struct ws_handle *h)
 	if (--h->refs)
 		return;
 	ws_fd_drop(fs);
+	if (h->holds)
+		view_let(h->w->lower, h->in->lower);
 	if (h->fd >= 0) {
 		fd = xmalloc(sizeof(*fd));
 		*fd = h->fd;

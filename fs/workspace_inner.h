@@ -95,6 +95,7 @@ struct ws_handle {
 	unsigned refs;
 	int fd;
 	bool wrote;
+	bool holds; /* the content of in->lower in the cache */
 	pthread_mutex_t lock; /* of what follows: a directory's position, used by one job at a time */
 	char *dents;
 	size_t dents_len, dents_pos;

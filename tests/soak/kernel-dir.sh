@@ -66,7 +66,7 @@ same
 is "of $n changes went wrong" $wrong 0
 changed=$(fingerprint)
 same
-rm -rf "$K"/* && cp -r --preserve=mode "$S"/. "$K/" && chmod -R u+w "$K"
+rm -rf "${K:?}"/* && cp -r --preserve=mode "$S"/. "$K/" && chmod -R u+w "$K"
 is "all is put back, file by file: the old fingerprint" "$(fingerprint)" "$first"
 [ "$changed" = "$first" ] && bad "the changes did not count"
 ok "rm -r" rm -r "$M/run/i"

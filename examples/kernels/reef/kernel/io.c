@@ -3,7 +3,8 @@
  * io.c: the streams and the console for many threads. lib/streams.c knows one user at a time: a mutex lets one in, and
  * when it has to wait for the device (device_wait) another may come in meanwhile.
  */
-#include "kernel.h"
+#include "cokernel.h"
+#include "device.h"
 
 #define KEYS 256u
 
@@ -42,36 +43,49 @@ static void listen(void *unused)
 
 void io_init(void)
 {
-	serial_read(NULL, 0); /* from now on it interrupts */
+	console_read(NULL, 0); /* from now on it interrupts */
 	enter();
 	streams_init();
 	leave();
 	thread_create("listener", listen, NULL, PRIORITY_NORMAL);
 }
 
-static void serial_interrupt(void)
+void io_typed(void)
 {
 	uint8_t key;
 
 	lock_take(&typing.lock);
-	while (serial_read(&key, 1))
+	while (console_read(&key, 1))
 		if (keys_in - keys_out < KEYS)
 			keys[keys_in++ % KEYS] = key;
 	wake_locked(&typing, 0, 1);
 	lock_drop(&typing.lock);
 }
 
+/* Pins are edge-triggered, and devices may share one: it falls, and can rise again, only when all of them are quiet. */
 void io_interrupt(unsigned vector)
 {
 	if (vector == VECTOR_SERIAL) {
-		serial_interrupt();
+		io_typed();
 		return;
 	}
-	lock_take(&devices.lock);
-	events++;
-	wake_locked(&devices, 0, ~0u);
-	lock_drop(&devices.lock);
-	stdio_changed();
+	for (bool any = true; any;) {
+		any = devices_interrupt();
+		if (!streams_interrupted())
+			continue;
+		any = true;
+		lock_take(&devices.lock);
+		events++;
+		wake_locked(&devices, 0, ~0u);
+		lock_drop(&devices.lock);
+		stdio_changed();
+	}
+}
+
+/* The interrupt handler has done it. */
+void device_ack(struct virtio *v)
+{
+	(void)v;
 }
 
 /* What has happened since this thread last looked ends the wait at once. */
@@ -124,7 +138,7 @@ void io_write(const void *buf, size_t len)
 void io_console(const void *buf, size_t len)
 {
 	mutex_lock(&console);
-	serial_write(buf, len);
+	console_write(buf, len);
 	mutex_unlock(&console);
 }
 
@@ -163,11 +177,15 @@ int io_key(void)
 void exit(int status)
 {
 	if (!panicking) {
-		if (inside != current_thread()) /* else the host asked us to stop */
+		if (net_finish)
+			net_finish();
+		if (!cokernel && inside != current_thread()) /* else the host asked us to stop */
 			enter();
 		irq_save();
 		panic_stop_others();
 	}
+	if (cokernel)
+		cokernel_end(status & 255);
 	streams_exit(status & 255);
 	if (status & 255) /* nobody to tell it to but who reads the console */
 		printk("%s: exit status %d\n", KERNEL_NAME, status & 255);
@@ -177,6 +195,7 @@ void exit(int status)
 void panic(const char *fmt, ...)
 {
 	static int times;
+	static char words[192];
 	va_list args;
 
 	irq_save();
@@ -187,6 +206,14 @@ void panic(const char *fmt, ...)
 	vprintk(fmt, args);
 	va_end(args);
 	printk("\n");
+	if (cokernel) {
+		va_start(args, fmt);
+		format_words(words, sizeof(words), fmt, args);
+		va_end(args);
+		cokernel_failed(words);
+		for (;;)
+			__asm__ volatile("cli; hlt");
+	}
 	if (++times > 2) /* telling the status is what failed */
 		reset();
 	exit(134);
