@@ -34,7 +34,7 @@ void net_arguments(const struct plan *p, bool pci, struct arguments *a)
 	arguments_pair(a, "-device", pci ? "virtio-net-pci,netdev=net,romfile=" : "virtio-net-device,netdev=net");
 }
 
-bool net_asks(const struct plan *p)
+static bool net_asks(const struct plan *p)
 {
 	struct forward f;
 
@@ -99,6 +99,7 @@ void net_begin(struct qemu *q, const struct plan *p)
 {
 	if (!net_asks(p)) {
 		tell(q->mon, p, NULL);
+		qmp_send(q->qmp, QMP_GO, "cont", NULL);
 		return;
 	}
 	qmp_send(q->qmp, QMP_PORTS, "human-monitor-command", "{\"command-line\":\"info usernet\"}");

@@ -14,9 +14,8 @@
 
 /* The card, on PCI or as microvm's; nothing if the plan wants none. */
 void net_arguments(const struct plan *p, bool pci, struct arguments *a);
-/* Only QEMU knows the ports: it begins paused (-S), and is asked. */
-bool net_asks(const struct plan *p);
-/* Right after qemu_started; writes DIR/forwards and tells of each, now or when QEMU has answered. */
+/* After qemu_started: writes DIR/forwards and tells of each, and then lets the machine run, which began stopped. Where only
+ * QEMU knows the ports it is asked first. */
 void net_begin(struct qemu *q, const struct plan *p);
 /* For qemu_mode.replied. */
 void net_replied(struct qemu *q, const struct plan *p, uint64_t id, const char *line, const char *error);

@@ -4,7 +4,6 @@
  * purpose, handed over as an open descriptor.
  */
 #include "deployers/fullvm/vm.h"
-#include "deployers/net.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -81,8 +80,6 @@ int vm_arguments(const struct vm *vm, const struct vm_fds *fds, struct arguments
 	if (err < 0)
 		return err;
 	arguments_qemu(out, vm->plan.qemu);
-	if (vm->begins_paused || net_asks(&vm->plan))
-		arguments_add(out, "-S");
 	add_machine(vm, out);
 	if (vm->image_fd >= 0)
 		arguments_format(out, "-kernel", "/dev/fd/%d", vm->image_fd);

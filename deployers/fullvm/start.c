@@ -205,7 +205,7 @@ int vm_start(struct vm *vm, struct why *why)
 		return (int)pid;
 	qemu_started(&vm->q, pid, w.qmp[0], w.words[0], vm->plan.timeout_s);
 	attach(vm, &w);
-	net_begin(&vm->q, &vm->plan);
+	net_begin(&vm->q, &vm->plan); /* and lets it run */
 	return 0;
 }
 

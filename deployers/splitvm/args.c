@@ -83,8 +83,6 @@ int split_arguments(const struct split *s, const struct split_fds *fds, struct a
 	if (err)
 		return err;
 	arguments_qemu(out, s->plan.qemu);
-	if (net_asks(&s->plan))
-		arguments_add(out, "-S");
 	add_machine(s, out);
 	arguments_format(out, "-kernel", "/dev/fd/%d", s->ros_fd);
 	if (s->initrd_fd >= 0)
