@@ -58,6 +58,7 @@ static void readme(struct fs *fs, struct buf *out)
 		"console, wait and\n"
 		"others are its files; rm -r ends it. modes: what can be launched here. status: what is there and "
 		"runs.\n"
+		"search/WORDS/ has a link to each kernel that matches, as search/sort+mode:fullVM.\n"
 		"cache/ tells what is kept here; `echo pin NAME:TAG > cache/ctl' keeps a kernel.\n"
 		"\n"
 		"Five lines to start with:\n"
@@ -160,6 +161,8 @@ static bool subdir_attr(struct fs *fs, const char *name, struct attr *a)
 		dir_attr(fs, (struct node){ NODE_NAMES, 0, 0 }, 0555, 1, a);
 	else if (!strcmp(name, "run"))
 		dir_attr(fs, (struct node){ NODE_RUN, 0, 0 }, 0700, 1, a);
+	else if (!strcmp(name, "search"))
+		search_attr(fs, a);
 	else if (!strcmp(name, "cache"))
 		cachedir_attr(fs, a);
 	else
@@ -196,7 +199,7 @@ static void fixed_getattr(struct fs *fs, fuse_req_t req, struct node n, struct f
 		file_attr(fs, f, &a);
 	} else if (n.b == FIXED_ROOT) {
 		dir_attr(fs, n, 0555, TTL_EVER, &a);
-		a.nlink = 5;
+		a.nlink = 6;
 	} else {
 		reply_err(req, -ESTALE);
 		return;
@@ -332,7 +335,7 @@ static void fixed_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t
 	struct fuse_file_info *fi)
 {
 	(void)fi;
-	static const char *const dirs[] = { ".", "..", "kernels", "run", "cache" };
+	static const char *const dirs[] = { ".", "..", "kernels", "run", "search", "cache" };
 	struct attr a = { .node = n,
 		.mode = S_IFDIR }; /* nlink 0: names only, sizes when they are asked for */
 #define DIRS (sizeof dirs / sizeof *dirs)

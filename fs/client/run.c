@@ -92,13 +92,17 @@ static bool key_ok(const char *key)
 	return n && !key[n] && key[0] >= 'a' && key[0] <= 'z';
 }
 
+/* Blanks around the sign are allowed, as in config. */
 static int take_setting(struct options *o, char *setting)
 {
-	char *value = strchr(setting, '=');
+	char *value = strchr(setting, '='), *end = value;
 
 	if (!value)
 		return usage_error("-o %s: KEY=VALUE is wanted", setting);
-	*value++ = '\0';
+	while (end > setting && end[-1] == ' ')
+		end--;
+	value += 1 + strspn(value + 1, " ");
+	*end = '\0';
 	if (!key_ok(setting))
 		return usage_error("-o %s: is not a key of config", setting);
 	if (strcmp(setting, "mode") == 0)
