@@ -15,4 +15,4 @@
 #= stop: not met (no HELLO, so it is never asked)
 #= arguments: cannot be told (its output does not show them)
 #= claims level 0: does not conform, 1 not met
-/^void start(.*)$/,/^}/ s/serial_init();/for (;;);/
+/^void start(.*)$/,/^}/ s/console_init();/for (;;);/

@@ -15,4 +15,4 @@
 #= stop: not met (no HELLO, so it is never asked)
 #= arguments: cannot be told (its output does not show them)
 #= claims level 0: does not conform, 2 not met
-/^void start(.*)$/,/^}/ s/serial_init();/reset();/
+/^void start(.*)$/,/^}/ s/console_init();/reset();/
