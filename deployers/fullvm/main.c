@@ -17,7 +17,7 @@ static const char usage[] =
 
 static int deploy(const char *dir)
 {
-	static struct vm vm = { .image_fd = -1, .initrd_fd = -1, .exit_status = -1 };
+	static struct vm vm = { .image_fd = -1, .initrd_fd = -1, .disk_fd = -1, .exit_status = -1 };
 	struct machine_end e = { .failed = true, .status = DEPLOY_EXIT_FAILED, .how = "lost" };
 	struct why why = { 0 };
 
