@@ -5,7 +5,7 @@
 
 PLAIN    := hello upper sort count copy fail keys
 # On reef: its sources with another application. They need musl (package musl-dev, musl-tools); without it they are left out.
-ON_REEF  := reef matmul nbody fannkuch spectral-norm mandelbrot binary-trees fasta
+ON_REEF  := reef matmul nbody fannkuch spectral-norm mandelbrot binary-trees fasta stream
 ON_NET   := kv
 KERNELS  := $(PLAIN) $(if $(shell command -v musl-gcc),$(ON_REEF) $(ON_NET))
 STAGE    := $(BUILD)/stage
@@ -53,13 +53,16 @@ $(PLAIN:%=$(STAGE)/%/.done): $(STAGE)/%/.done: $(LIB_FILES) deployers/guest.h ex
 	env -u MAKEFLAGS -u MAKELEVEL make -s -C $(@D)/src OUT="$(abspath $(@D))/images"
 	@touch $@
 
+# From Debian's packages; left out where they cannot be fetched.
 include examples/kernels/linux/stage.mk
+include examples/kernels/lua/stage.mk
+FETCHED := linux lua
 
 # All kernels go into a new layout, which then takes the old one's place.
-$(REGISTRY)/index.json: $(KERNELS:%=$(STAGE)/%/.done) $(LINUX_STAGE)/.done $(BIN)/diverfs
+$(REGISTRY)/index.json: $(KERNELS:%=$(STAGE)/%/.done) $(FETCHED:%=$(STAGE)/%/.done) $(BIN)/diverfs
 	@rm -rf $(REGISTRY).tmp
 	@mkdir -p $(SHARE)
-	for k in $(KERNELS) linux; do [ ! -e $(STAGE)/$$k/kernel.conf ] || $(BIN)/diverfs publish $(STAGE)/$$k $(REGISTRY).tmp || exit 1; done
+	for k in $(KERNELS) $(FETCHED); do [ ! -e $(STAGE)/$$k/kernel.conf ] || $(BIN)/diverfs publish $(STAGE)/$$k $(REGISTRY).tmp || exit 1; done
 	@rm -rf $(REGISTRY)
 	@mv $(REGISTRY).tmp $(REGISTRY)
 	@touch $@

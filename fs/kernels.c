@@ -8,6 +8,7 @@
  */
 #include "fs/kernels.h"
 #include "cache/base/io.h"
+#include "fs/content.h"
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
@@ -111,8 +112,7 @@ static bool good_component(const char *s, size_t len)
 	       !memchr(s, '%', len) && !memchr(s, '/', len);
 }
 
-/* The path that shows repository (name), or NULL for a name that no directory can have. */
-static char *path_for(const struct names *names, const char *name)
+char *kernels_path(const struct names *names, const char *name)
 {
 	struct buf path = { 0 };
 	const char *s = name;
@@ -202,7 +202,7 @@ static void take_over(struct fs *fs, struct names *names)
 	for (uint32_t i = 0; i < names_count(names); i++) {
 		const struct name *n = names_at(names, i);
 		if (!i || strcmp(n->name, names_at(names, i - 1)->name)) {
-			autofree char *path = path_for(names, n->name);
+			autofree char *path = kernels_path(names, n->name);
 			id = path ? show_path(k, path, now) : 0;
 		}
 		if (id && good_component(n->tag, strlen(n->tag)))
@@ -349,6 +349,10 @@ static void lookup_known(struct fs *fs, struct ask *ask)
 	} else if (is_digest(ask->name) && has_tags(d)) {
 		autofree char *repository = repository_of(d->path);
 		views_lookup_tag(fs, ask->req, repository, ask->name, ask->name);
+	} else if (names_missing(fs->kernels->snapshot)) { /* it may be where nobody could look */
+		log_error("kernels: %s: not found, but not all registries could be asked: %s", ask->name,
+			names_missing(fs->kernels->snapshot));
+		reply_err(ask->req, -EHOSTUNREACH);
 	} else {
 		reply_absent(ask->req, NAMES_TTL);
 	}
