@@ -63,7 +63,8 @@ static void add_network(const struct vm *vm, struct arguments *a)
 		struct forward f;
 
 		if (!forward_parse(PLAN_FORWARD, vm->plan.forwards.item[i], &f, NULL))
-			buf_printf(&b, ",hostfwd=%s:%s:%u-:%u", f.udp ? "udp" : "tcp", f.host, f.host_port, f.port);
+			buf_printf(&b, ",hostfwd=%s:%s:%u-:%u", f.udp ? "udp" : "tcp", f.host, f.host_port,
+				f.port);
 	}
 	arguments_pair(a, "-netdev", b.data);
 	/* Without a ROM: nobody boots from the network here, and the firmware would take its time over it. */
