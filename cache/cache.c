@@ -4,6 +4,7 @@
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
 #include "cache/impl.h"
+#include "cache/search.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,6 +74,7 @@ void cache_unref(struct cache *c)
 		pthread_mutex_destroy(&p->lock);
 	}
 	names_put(c->names);
+	search_free(c);
 	catalog_close(c->catalog);
 	room_close(c->room);
 	close_fd(c->dirfd);

@@ -11,6 +11,7 @@
 #include "cache/limits.h"
 #include "cache/object.h"
 #include "cache/room.h"
+#include "cache/search.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -262,8 +263,12 @@ int load_tree(struct cache *c, struct registry *reg, const char *repository, con
 {
 	struct loading l = { c, c->objects_fd, reg, repository };
 	int err = load_step(&l, d, 0, out, why);
-	if (!err)
+	if (!err) {
+		char listed[DIGEST_TEXT_LEN + 1];
+		digest_text(d, listed);
 		catalog_used_tree(c->catalog, &(*out)->head->manifest);
+		search_index(c, repository, listed, *out);
+	}
 	return err;
 }
 

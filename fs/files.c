@@ -7,6 +7,7 @@
 
 #include "cache/base/io.h"
 
+#include "fs/kernel_dir.h"
 #include "fs/texts.h"
 
 #include <errno.h>
@@ -343,13 +344,17 @@ static void run_ctl(struct instance *in, const char *words, fuse_req_t req, size
 		err = work_clean(in, &why);
 		if (!err)
 			reply_written(req, size);
+	} else if (strcmp(words, "pristine") == 0) {
+		err = kernel_dir_pristine(in, &why);
+		if (!err)
+			reply_written(req, size);
 	} else if (strcmp(words, "reset") == 0 || strcmp(words, "pause") == 0 ||
 		   strcmp(words, "resume") == 0 || strncmp(words, "resize ", 7) == 0) {
 		err = machine_command(in, words, req, size, &why);
 	} else {
 		err = why_fail(&why, -EINVAL,
 			"ctl: there is no word '%s'; the words are build, stop, kill, reset, pause, resume, "
-			"resize COLUMNS ROWS, clean",
+			"resize COLUMNS ROWS, clean, pristine",
 			words);
 	}
 	if (err)

@@ -6,6 +6,7 @@
  */
 #include "cache/base/io.h"
 #include "cache/base/seglog.h"
+#include "fs/difference.h"
 #include "fs/fingerprint.h"
 #include "fs/work_inner.h"
 
@@ -27,6 +28,11 @@ static void scan_run(struct work_job *j)
 	j->err = fingerprint_tree(j->dirfd, "src", &j->hash, &j->empty);
 	if (j->err)
 		why_fail_errno(&j->why, j->err, "cannot read src/");
+	if (!j->err && j->view) {
+		j->err = difference_scan(j->base, j->view, j->root, &j->kernel_hash);
+		if (j->err)
+			why_fail_errno(&j->why, j->err, "cannot read kernel/");
+	}
 }
 
 static void scan_done(struct instance *in, struct work_job *j)
@@ -38,6 +44,7 @@ static void scan_done(struct instance *in, struct work_job *j)
 		w->scanned_at = j->changes;
 		w->src_hash = j->hash;
 		w->src_empty = j->empty;
+		w->kernel_hash = j->kernel_hash;
 	}
 	work_step_done(in, j->err, &j->why, NULL);
 }
@@ -46,7 +53,8 @@ void begin_scan(struct instance *in)
 {
 	struct work_job *j = work_job_new(in);
 
-	j->changes = workspace_changes(in->src);
+	j->changes = work_changes(in);
+	work_job_kernel(j);
 	work_step_begin(in, WORK_SCAN);
 	work_job_submit(j, scan_run, scan_done);
 }
@@ -77,7 +85,7 @@ static void fill_done(struct instance *in, struct work_job *j)
 
 	w->fill = false;
 	workspace_reset(in->src);
-	j->changes = workspace_changes(in->src);
+	j->changes = work_changes(in);
 	if (!j->err) {
 		w->template_hash = j->hash;
 		snprintf(w->template_from, sizeof(w->template_from), "%s", j->source);
@@ -91,6 +99,7 @@ static void fill_done(struct instance *in, struct work_job *j)
 		w->scanned_at = j->changes;
 		w->src_hash = j->hash;
 		w->src_empty = j->empty;
+		w->kernel_hash = j->kernel_hash;
 	}
 	work_step_done(in, j->err, &j->why, "fetch");
 }
@@ -100,6 +109,7 @@ static void fill_checked_out(void *arg, int err, const struct why *why)
 	struct work_job *j = arg;
 
 	if (!err) {
+		work_job_kernel(j);
 		work_job_submit(j, fill_run, fill_done);
 		return;
 	}

@@ -6,6 +6,7 @@
 
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
+#include "fs/kernel_dir.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -88,6 +89,7 @@ static void free_instance(struct instance *in)
 	stream_free(in);
 	workspace_free(in->src);
 	workspace_free(in->images);
+	kernel_dir_free(in);
 	config_free(&in->cfg);
 	chosen_put(in->kernel);
 	buf_free(&in->text);
@@ -275,6 +277,8 @@ void instance_changed(struct instance *in)
 
 	workspace_set_removable(in->src, idle);
 	workspace_set_removable(in->images, idle);
+	if (in->kernel_dir)
+		workspace_set_removable(in->kernel_dir, idle);
 	if (strcmp(in->told, state) != 0) {
 		in->told = state;
 		in->changed_ns = clock_real_ns();
@@ -298,6 +302,7 @@ void instance_configure(
 	chosen_put(in->kernel);
 	in->kernel = kernel;
 	snprintf(in->pin, sizeof(in->pin), "%s", kernel ? view_digest(kernel->view) : "");
+	kernel_dir_set(in);
 	in->config_ns = clock_real_ns();
 	in->result = !kernel ? "new" : "configured";
 	if (!in->anonymous && io_write_file(in->dirfd, "config", in->text.data, in->text.len, 0600, false))

@@ -5,7 +5,8 @@
  *     new -> configured -> building -> built -> launching -> running <-> paused -> exited | failed
  *
  * State on disk: <state_dir>/instances/NAME/ with
- *     meta  config  src/  images/  kernel/ (the kernel's sources, for building)
+ *     meta  config  src/  images/  kernels/DIGEST/ (what was changed in kernel/)
+ *     kernel/   its sources with that, checked out for building
  *     plan, pid, sock, lock, end, console.*, deployer.log   of the machine (deploy.h)
  *     build/   the same of the last build
  *
@@ -53,6 +54,10 @@ struct instance {
 	uint32_t gen[RUN_FILES]; /* of the inode that stands for a file now: files.c */
 	bool written[RUN_FILES]; /* a write went through that inode */
 	struct workspace *src, *images;
+	struct workspace *kernel_dir;		 /* kernel_dir.h; NULL: there is none */
+	char kernel_dir_of[DIGEST_TEXT_LEN + 1]; /* the kernel whose sources it shows */
+	unsigned kernel_dirs;			 /* that were thrown away, for their names */
+	bool kernel_dir_asks;			 /* for its kernel, after a restart */
 
 	struct buf text; /* of config, as it is in force */
 	struct config cfg;

@@ -8,6 +8,7 @@
 #include "cache/base/io.h"
 #include "cache/base/seglog.h"
 #include "deployers/deploy.h"
+#include "fs/kernel_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -111,6 +112,7 @@ static void load(struct run *r, const char *name)
 	if (io_read_file(fd, "meta", 65536, &meta) == 0)
 		conf_parse(meta.data, meta.len, take_meta, in, NULL);
 	load_config(in);
+	kernel_dir_set(in);
 	in->result = in->cfg.kernel ? *in->work.built ? "built" : "configured" : "new";
 	end_old_build(in);
 	machine_find(in);

@@ -124,7 +124,7 @@ void text_of(struct instance *in, enum run_file file, struct buf *out)
 		put_deploy(in, out);
 		break;
 	case RUN_CTL:
-		buf_puts(out, "build stop kill reset pause resume resize clean\n");
+		buf_puts(out, "build stop kill reset pause resume resize clean pristine\n");
 		break;
 	case RUN_STATE:
 		buf_printf(out, "%s\n", instance_state(in));

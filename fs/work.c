@@ -8,12 +8,14 @@
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
 #include "fs/fingerprint.h"
+#include "fs/kernel_dir.h"
 #include "fs/work_inner.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LAUNCH_MS     60000 /* a deployer bounds its own steps; this is for one that hangs */
 #define KILL_BUILD_MS 3000
@@ -93,6 +95,9 @@ static void job_done(void *arg)
 	for (char **p = j->images; p && *p; p++)
 		free(*p);
 	free(j->images);
+	view_put(j->view);
+	if (j->base >= 0)
+		close(j->base);
 	free(j);
 	instance_release(in);
 }
@@ -103,7 +108,14 @@ struct work_job *work_job_new(struct instance *in)
 
 	j->in = instance_hold(in);
 	j->dirfd = in->dirfd;
+	j->base = -1;
 	return j;
+}
+
+void work_job_kernel(struct work_job *j)
+{
+	if (kernel_dir_source(j->in, &j->base, &j->root) == 0)
+		j->view = view_get(j->in->kernel->view);
 }
 
 void work_job_submit(struct work_job *j, void (*run)(struct work_job *j),
@@ -199,10 +211,15 @@ void work_machine_gone(struct instance *in)
 
 /* --- the order --------------------------------------------------------------------------------- */
 
+uint64_t work_changes(const struct instance *in)
+{
+	return workspace_changes(in->src) + (in->kernel_dir ? workspace_changes(in->kernel_dir) : 0);
+}
+
 static bool scan_due(const struct instance *in)
 {
 	const struct work *w = &in->work;
-	uint64_t changes = workspace_changes(in->src);
+	uint64_t changes = work_changes(in);
 
 	return in->anonymous && !changes ? false : !w->scanned || w->scanned_at != changes;
 }
@@ -227,8 +244,12 @@ static bool fill_due(const struct instance *in)
 
 static void build_source(const struct instance *in, const struct settings *s, char out[WORK_SOURCE_MAX])
 {
-	const char *parts[] = { s->build, view_digest(in->kernel->view), NULL };
+	const char *parts[] = { s->build, view_digest(in->kernel->view), NULL, NULL };
+	char changes[32];
 
+	snprintf(changes, sizeof(changes), "%llx", (unsigned long long)in->work.kernel_hash);
+	if (in->work.kernel_hash)
+		parts[2] = changes;
 	snprintf(out, WORK_SOURCE_MAX, "build %016llx",
 		(unsigned long long)fingerprint_strings(in->work.src_hash, parts));
 }
@@ -238,8 +259,8 @@ static int images_due(struct instance *in, const struct settings *s, struct why 
 {
 	struct work *w = &in->work;
 	const char *digest = view_digest(in->kernel->view);
-	bool own =
-		!in->cfg.build && (w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
+	bool own = !in->cfg.build && !w->kernel_hash &&
+		   (w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
 	char as_built[WORK_SOURCE_MAX], as_is[WORK_SOURCE_MAX];
 
 	build_source(in, s, as_built);
@@ -446,7 +467,8 @@ void work_cancel(struct instance *in)
 
 static void clean_run(struct work_job *j)
 {
-	static const char *const made[] = { "images", "images.new", "kernel", "kernel.new", "build" };
+	static const char *const made[] = { "images", "images.new", "kernel", "kernel.new", "kernel.lower",
+		"build" };
 
 	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]) && !j->err; i++)
 		j->err = io_remove_tree(j->dirfd, made[i]);

@@ -2,7 +2,7 @@
 /*
  * work.h: what moves an instance from a config to images, and from images to a machine that runs.
  *
- *     kernel -> scan src -> fill src -> build, or the kernel's own images -> probe -> launch
+ *     kernel -> scan src and kernel -> fill src -> build, or the kernel's own images -> probe -> launch
  *
  * Each step looks at the facts and does what is missing, so that one road serves a first build, a change
  * while a build runs, and a restart of the daemon.
@@ -55,12 +55,13 @@ struct work {
 	/* Facts about the disk. */
 	bool scanned;
 	bool src_empty;
-	uint64_t scanned_at; /* workspace_changes() then */
+	uint64_t scanned_at; /* changes of src/ and kernel/ then, together */
 	uint64_t src_hash;
+	uint64_t kernel_hash; /* of what was changed in kernel/; 0: nothing */
 	/* Kept in `meta`. */
 	uint64_t template_hash;		     /* of src/ when it was filled */
 	char template_from[WORK_SOURCE_MAX]; /* digest of the kernel that filled it */
-	char sources_from[WORK_SOURCE_MAX];  /* digest of the kernel whose sources are in kernel/ */
+	char sources_from[WORK_SOURCE_MAX];  /* digest of the kernel whose sources are in kernel/, and its changes */
 	char built[WORK_SOURCE_MAX]; /* what images/ holds: "kernel sha256:..." or "build <fingerprint>" */
 };
 

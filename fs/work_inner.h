@@ -22,6 +22,10 @@ struct work_job {
 	struct why why;
 	uint64_t hash, changes;
 	bool empty;
+	struct view *view; /* of kernel/, where it is to be looked at; (base), (root): kernel_dir_source */
+	int base;
+	uint32_t root;
+	uint64_t kernel_hash;
 	int dirfd;     /* the instance's */
 	char *source;  /* what `built` becomes */
 	char *note;    /* for build.log */
@@ -33,6 +37,10 @@ struct work_job *work_job_new(struct instance *in);
 void work_job_submit(struct work_job *j, void (*run)(struct work_job *j),
 	void (*done)(struct instance *in, struct work_job *j));
 
+/* Changes of src/ and kernel/ that were made through the mount. */
+uint64_t work_changes(const struct instance *in);
+/* Tells the job where the changes of kernel/ are; without kernel/ there are none. */
+void work_job_kernel(struct work_job *j);
 void begin_scan(struct instance *in);
 void begin_fill(struct instance *in);
 /* The kernel's own images, as they are. */

@@ -339,6 +339,12 @@ static int wait_status(struct run *r)
 
 /* --- a terminal --- */
 
+/* A kernel that is a shell now, and a filter where it is given arguments. */
+static bool is_shell(const struct run *r, const struct options *o)
+{
+	return strcmp(r->terminal, "shell") == 0 && !*o->args;
+}
+
 /* A filter keeps its lines, its ^D and its ^C; a shell wants keys. If the output goes elsewhere, nobody would see what
  * a shell says. */
 static bool wants_terminal(const struct run *r, const struct options *o)
@@ -347,7 +353,7 @@ static bool wants_terminal(const struct run *r, const struct options *o)
 		return o->terminal > 0;
 	if (!isatty(0) || !isatty(1))
 		return false;
-	return *r->terminal ? strcmp(r->terminal, "console") == 0 : r->stdout_console;
+	return *r->terminal ? strcmp(r->terminal, "console") == 0 || is_shell(r, o) : r->stdout_console;
 }
 
 /* (what) leaving does. 0 or the exit status. */
@@ -392,7 +398,8 @@ static int run_launched(struct run *r, const struct options *o)
 		copy_start_stdin(r->in);
 		return follow(r);
 	}
-	if (!r->stdout_console) /* where stdin is the console, its end would be typed */
+	/* where stdin is the console, its end would be typed; a shell would end by it before it hears of us */
+	if (!r->stdout_console && !is_shell(r, o))
 		close(r->in);
 	status = attach_terminal(r, o, EXIT_LEFT, "ends it");
 	return status ? status : follow(r);

@@ -229,6 +229,7 @@ void smp_flush_here(struct cpu *c);
 void clock_init(void);
 uint64_t clock_ns(void);
 uint64_t clock_wall(void); /* nanoseconds since 1970, by the machine's clock; 0 at the start if it has none */
+extern const uint64_t slice_ns;    /* the scheduler's time slice */
 extern uint64_t tsc_khz;
 struct timer {
 	uint64_t at;
