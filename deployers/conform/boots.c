@@ -210,7 +210,8 @@ static int boot_stop(struct seen *seen, const struct subject *s, struct why *why
 		return err;
 	seen->typed_from = t->printed.len;
 	trial_type(t, TYPED "\r");
-	trial_wait(t, TYPED_MS, typed_or_ended);
+	/* Who never prints will not answer either. */
+	trial_wait(t, t->console_bytes ? TYPED_MS : QUIET_MS, typed_or_ended);
 	seen->before_messages = trial_ended(t);
 	seen->before_stop = hold || seen->before_messages;
 	if (!seen->before_messages && t->hellos) {
@@ -265,7 +266,7 @@ int conform_boot(const struct subject *s, struct seen *seen, struct why *why)
 	const struct trial *t = &seen->boot[BOOT_INPUT];
 	if (!err && t->port_open[PORT_OUT])
 		err = boot_held(seen, s, why);
-	if (!err && (t->hellos || t->console_bytes))
+	if (!err && shown(t))
 		err = boot_stop(seen, s, why);
 	if (!err && t->port_open[PORT_OUT])
 		err = boot_arguments(seen, s, why);

@@ -278,7 +278,7 @@ static struct answer item_stop(const struct seen *s)
 {
 	const struct trial *t = &s->boot[BOOT_STOP];
 
-	if (!s->done[BOOT_STOP])
+	if (!input(s)->hellos)
 		return say(NOT_MET, "no HELLO, so it is never asked");
 	if (s->before_stop)
 		return say(UNKNOWN, "it ended before it could be asked");
@@ -294,7 +294,7 @@ static struct answer item_stop(const struct seen *s)
 /* RESIZE, and a message whose type there is not. */
 static struct answer item_other_messages(const struct seen *s)
 {
-	if (!s->done[BOOT_STOP] || !input(s)->hellos)
+	if (!input(s)->hellos)
 		return say(NOT_MET, "no HELLO, so none is sent");
 	if (s->before_messages)
 		return say(UNKNOWN, "it ended before they could be sent");

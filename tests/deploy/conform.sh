@@ -82,6 +82,20 @@ build() {
 	mv "$T/$name.out/$base.elf" "$T/$name.elf"
 }
 
+if [ "${0##*/}" = conform-broken.sh ]; then # which is the same test, for the broken ones
+	for file in "$BROKEN"/*.sed; do
+		name=$(basename "$file" .sed)
+		base=$(sed -nE '1s/^# of ([a-z]+):.*/\1/p' "$file")
+		read -ra options < <(sed -n 's/^#! //p' "$file"; echo)
+		mapfile -t lines < <(sed -n 's/^#= //p' "$file")
+		build "$name" "$base"
+		conform "$name" "$(replace "${lines[@]}" <<<"${WANTED[$base]}")" \
+			"${options[@]}" --timeout 3 "$T/$name.elf"
+	done
+	ok "nothing is left running" test -z "$(processes qemu)"
+	exit
+fi
+
 conform hello "${WANTED[hello]}" "$STAGE/hello"
 conform upper "${WANTED[copy]}" "$STAGE/upper/images/upper.elf" -m 16M
 conform copy "${WANTED[copy]}" -M pc "$STAGE/copy"
@@ -105,16 +119,6 @@ conform multiboot "$(replace "image: met (Multiboot)" <<<"${WANTED[copy]}")" "$T
 mount_registry
 conform "a tag of a mount" "${WANTED[hello]}" "$M/kernels/hello/1.0"
 ok "unmounted" unmount_registry
-
-for file in "$BROKEN"/*.sed; do
-	name=$(basename "$file" .sed)
-	base=$(sed -nE '1s/^# of ([a-z]+):.*/\1/p' "$file")
-	read -ra options < <(sed -n 's/^#! //p' "$file"; echo)
-	mapfile -t lines < <(sed -n 's/^#= //p' "$file")
-	build "$name" "$base"
-	conform "$name" "$(replace "${lines[@]}" <<<"${WANTED[$base]}")" \
-		"${options[@]}" --timeout 3 "$T/$name.elf"
-done
 
 # What cannot be tried says why.
 refused() { # NAME REGEX ARGUMENT...
