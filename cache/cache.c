@@ -3,6 +3,7 @@
  */
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
+#include "cache/fetch.h"
 #include "cache/impl.h"
 #include "cache/search.h"
 
@@ -12,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#define FRESH_S 30u
 
 /* --- jobs ------------------------------------------------------------------------------------- */
 
@@ -67,14 +70,14 @@ void cache_unref(struct cache *c)
 {
 	if (--c->refs > 0)
 		return;
-	for (uint32_t i = 0; i < c->place_count; i++) {
-		struct place *p = &c->places[i];
-		names_put(p->listed);
-		p->registry->ops->close(p->registry);
-		pthread_mutex_destroy(&p->lock);
-	}
+	for (uint32_t i = 0; i < c->place_count; i++)
+		place_free(&c->places[i]);
+	fetcher_free(c->fetcher);
+	query_free(c);
 	names_put(c->names);
 	search_free(c);
+	free(c->ca_file);
+	free(c->auth_file);
 	catalog_close(c->catalog);
 	room_close(c->room);
 	close_fd(c->dirfd);
@@ -154,6 +157,11 @@ int cache_open(const struct cache_options *options, struct cache **out, struct w
 	c->dir = xstrdup(options->dir);
 	c->dirfd = c->trees_fd = c->packs_fd = c->objects_fd = -1;
 	c->refs = 1;
+	c->ca_file = options->ca_file ? xstrdup(options->ca_file) : NULL;
+	c->auth_file = options->auth_file ? xstrdup(options->auth_file) : NULL;
+	c->insecure = options->insecure;
+	c->offline = options->offline;
+	c->fresh_ns = (options->fresh_s ? options->fresh_s : FRESH_S) * UINT64_C(1000000000);
 	c->scratch = xmalloc(SCRATCH);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->idle, NULL);
@@ -180,21 +188,59 @@ void cache_close(struct cache *c)
 	while (c->running > 0)
 		pthread_cond_wait(&c->idle, &c->lock);
 	pthread_mutex_unlock(&c->lock);
+	for (uint32_t i = 0; i < c->place_count; i++)
+		if (registry_is_remote(c->places[i].registry))
+			c->places[i].registry->ops->stop(c->places[i].registry);
+	spool_stop(c);
+	read_remote_stop(c);
 	cache_unref(c);
+}
+
+static int open_remote(struct cache *c, const struct cache_registry *r, struct registry **out, struct why *why)
+{
+	if (!c->fetcher)
+		c->fetcher = fetcher_new(c->loop);
+	struct registry_options o = { .loop = c->loop,
+		.pool = c->pool,
+		.fetcher = c->fetcher,
+		.ca_file = r->ca_file ? r->ca_file : c->ca_file,
+		.auth_file = c->auth_file,
+		.names = r->names,
+		.insecure = c->insecure || r->insecure,
+		.offline = c->offline };
+	return registry_remote_open(r->where, &o, out, why);
+}
+
+static void first_list(void *arg, int err, const struct why *why, struct names *names)
+{
+	(void)arg, (void)err, (void)why; /* place.c has told it */
+	names_put(names);
+}
+
+int cache_add(struct cache *c, const struct cache_registry *r, struct why *why)
+{
+	uint32_t n = c->place_count;
+	struct registry *reg;
+	const char *path = strncmp(r->where, "file://", 7) ? r->where : r->where + 7;
+	if (!*path)
+		return why_fail(why, -EINVAL, "a registry without a name");
+	if (n == MAX_REGISTRIES)
+		return why_fail(why, -E2BIG, "registry %s: there are %u already", r->where, MAX_REGISTRIES);
+	int err = registry_is_address(r->where) ? open_remote(c, r, &reg, why)
+						: registry_layout_open(path, &reg, why);
+	if (err)
+		return err;
+	place_init(c, &c->places[n], reg);
+	c->place_count = n + 1;
+	c->names_at = 0;
+	if (registry_is_remote(reg)) /* when the first one asks, the answer is on its way */
+		place_ask(&c->places[n], first_list, NULL);
+	return 0;
 }
 
 int cache_add_registry(struct cache *c, const char *where, struct why *why)
 {
-	uint32_t n = c->place_count;
-	if (n == MAX_REGISTRIES)
-		return why_fail(why, -E2BIG, "registry %s: there are %u already", where, MAX_REGISTRIES);
-	int err = registry_open(where, &c->places[n].registry, why);
-	if (err)
-		return err;
-	pthread_mutex_init(&c->places[n].lock, NULL);
-	c->place_count = n + 1;
-	c->names_at = 0;
-	return 0;
+	return cache_add(c, &(struct cache_registry){ .where = where }, why);
 }
 
 /* --- status ----------------------------------------------------------------------------------- */
@@ -228,12 +274,15 @@ void cache_status(struct cache *c, struct buf *out)
 	conf_put_size(out, u.used);
 	buf_puts(out, " used of ");
 	conf_put_size(out, u.quota);
-	buf_printf(out, ", %llu objects\n", (unsigned long long)u.objects);
+	buf_printf(out, ", %llu objects, ", (unsigned long long)u.objects);
+	conf_put_size(out, u.fetched);
+	buf_puts(out, " fetched\n");
 }
 
 void cache_usage(struct cache *c, struct cache_usage *out)
 {
 	struct room_usage u;
 	room_usage(c->room, &u);
-	*out = (struct cache_usage){ u.used, u.quota, u.files, c->fetched };
+	*out = (struct cache_usage){ u.used, u.quota, u.files,
+		c->fetched + (c->fetcher ? fetcher_bytes(c->fetcher) : 0) };
 }

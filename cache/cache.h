@@ -41,6 +41,11 @@ struct cache_options {
 	const char *dir;    /* created if missing; objects, trees, packs, catalog.sqlite */
 	struct loop *loop;
 	struct pool *pool;
+	const char *ca_file;   /* for all registries; NULL: the system's authorities */
+	const char *auth_file; /* NULL: the files of docker and podman (auth_files.c) */
+	bool insecure;	       /* plain HTTP to other machines, too */
+	bool offline;	       /* no remote registry is asked anything */
+	unsigned fresh_s;      /* how old names and tags of a remote registry may be; 0: 30 */
 	uint64_t quota;     /* bytes that the directory may take; 0: a fifth of the file system */
 };
 
@@ -48,9 +53,17 @@ int cache_open(const struct cache_options *options, struct cache **out, struct w
 /* All views must have been put. Waits for what runs in the pool. */
 void cache_close(struct cache *c);
 
-/* Registries are asked in the order in which they were added. (where) is a path or, later, a URL. An error only
- * for what can never be a registry; one that cannot answer now is told by cache_status and by what fails. */
+struct cache_registry {
+	const char *where;	  /* a path, file://, http:// or https:// */
+	const char *const *names; /* repositories, for a registry that does not list its own; or NULL */
+	const char *ca_file;	  /* NULL: as for all */
+	bool insecure;		  /* this one, too */
+};
+
+/* Registries are asked in the order in which they were added. An error only for what can never be a registry;
+ * one that cannot answer now is told by cache_status and by what fails. */
 int cache_add_registry(struct cache *c, const char *where, struct why *why);
+int cache_add(struct cache *c, const struct cache_registry *r, struct why *why);
 /* Appends lines for `status`: one a registry (where, kind, reachable, as of when, names), then the cache (used, objects). */
 void cache_status(struct cache *c, struct buf *out);
 
@@ -68,7 +81,8 @@ struct name {
 	const char *name; /* OCI repository name, may hold slashes */
 	const char *tag;
 	const char *registry;
-	char digest[DIGEST_TEXT_LEN + 1]; /* of the manifest or index */
+	/* Of the manifest or index; "": the registry tells it only when the tag is looked up. */
+	char digest[DIGEST_TEXT_LEN + 1];
 };
 
 typedef void cache_names_fn(void *arg, int err, const struct why *why, struct names *names);
@@ -80,6 +94,8 @@ void names_put(struct names *n);
 /* Sorted by name, then tag (strcmp); no (name, tag) twice: the first registry that has the name wins. */
 uint32_t names_count(const struct names *n);
 const struct name *names_at(const struct names *n, uint32_t i);
+/* NULL, or in words which registries could not tell their names: what is not in the list may be there. */
+const char *names_missing(const struct names *n);
 
 /* --- views ------------------------------------------------------------------------------------- */
 
@@ -95,6 +111,8 @@ const char *view_tag(const struct view *v);    /* as it was asked for: a tag or 
 const char *view_digest(const struct view *v); /* of the image manifest that the tree shows */
 /* What is here and what there is, bytes of content, for the file `cached`. */
 void view_cached(const struct view *v, uint64_t *here, uint64_t *total);
+/* A number that grows while content of this view comes from its registry. */
+uint64_t view_progress(const struct view *v);
 
 enum entry_type { ENTRY_DIR, ENTRY_FILE, ENTRY_LINK };
 

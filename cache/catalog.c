@@ -17,6 +17,8 @@ static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS registries (place TEXT PRIMARY KEY, as_of INTEGER NOT NULL);"
 	"CREATE TABLE IF NOT EXISTS names (place TEXT NOT NULL, name TEXT NOT NULL, tag TEXT NOT NULL,"
 	" digest TEXT NOT NULL, PRIMARY KEY (place, name, tag)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS tags (place TEXT NOT NULL, name TEXT NOT NULL, tag TEXT NOT NULL,"
+	" digest TEXT NOT NULL, PRIMARY KEY (place, name, tag)) WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS trees (digest TEXT PRIMARY KEY, used INTEGER NOT NULL);";
 
 static int try_open(const char *path, sqlite3 **db)
@@ -173,6 +175,50 @@ struct names *catalog_get_names(struct catalog *c, const char *registry, int64_t
 	sqlite3_finalize(list);
 	pthread_mutex_unlock(&c->lock);
 	return names;
+}
+
+void catalog_put_tag(struct catalog *c, const char *registry, const char *name, const char *tag,
+	const struct digest *digest)
+{
+	char text[DIGEST_TEXT_LEN + 1];
+	digest_text(digest, text);
+	pthread_mutex_lock(&c->lock);
+	sqlite3_stmt *s = catalog_prepare(c, "INSERT OR REPLACE INTO tags VALUES (?1, ?2, ?3, ?4)");
+	if (s) {
+		catalog_bind(s, 1, registry);
+		catalog_bind(s, 2, name);
+		catalog_bind(s, 3, tag);
+		catalog_bind(s, 4, text);
+		catalog_run(c, s);
+	}
+	sqlite3_finalize(s);
+	pthread_mutex_unlock(&c->lock);
+}
+
+struct catalog_tag *catalog_get_tags(struct catalog *c, const char *registry, size_t *count)
+{
+	struct catalog_tag *list = NULL;
+	size_t cap = 0;
+	*count = 0;
+	pthread_mutex_lock(&c->lock);
+	sqlite3_stmt *s = catalog_prepare(c, "SELECT name, tag, digest FROM tags WHERE place = ?1");
+	if (s)
+		catalog_bind(s, 1, registry);
+	while (s && sqlite3_step(s) == SQLITE_ROW) {
+		struct catalog_tag t;
+		if (digest_parse(catalog_column(s, 2), &t.digest) < 0)
+			continue;
+		t.name = xstrdup(catalog_column(s, 0));
+		t.tag = xstrdup(catalog_column(s, 1));
+		if (*count == cap) {
+			cap = cap ? 2 * cap : 64;
+			list = xrealloc(list, cap * sizeof(*list));
+		}
+		list[(*count)++] = t;
+	}
+	sqlite3_finalize(s);
+	pthread_mutex_unlock(&c->lock);
+	return list;
 }
 
 void catalog_used_tree(struct catalog *c, const struct digest *d)

@@ -23,6 +23,16 @@ void catalog_put_names(struct catalog *c, const char *registry, const struct nam
 /* The last list of (registry) and its time; NULL if it was never listed. */
 struct names *catalog_get_names(struct catalog *c, const char *registry, int64_t *as_of);
 
+/* What a tag of a registry was when it was asked for; for registries whose names come without digests. */
+struct catalog_tag {
+	char *name, *tag;
+	struct digest digest;
+};
+void catalog_put_tag(struct catalog *c, const char *registry, const char *name, const char *tag,
+	const struct digest *digest);
+/* All of a registry; the array and its texts are the caller's. */
+struct catalog_tag *catalog_get_tags(struct catalog *c, const char *registry, size_t *count);
+
 void catalog_used_tree(struct catalog *c, const struct digest *d);
 
 #endif

@@ -194,10 +194,25 @@ static void checkout_run(void *arg)
 }
 
 static void checkout_begin(struct checkout *k);
+static void checkout_done(void *arg);
+
+static void checkout_fetched(void *arg)
+{
+	struct checkout *k = arg;
+	if (k->copying.err) {
+		k->more = false;
+		k->err = why_fail(&k->why, k->copying.err, "%s", k->copying.why.text);
+	}
+	checkout_done(k);
+}
 
 static void checkout_done(void *arg)
 {
 	struct checkout *k = arg;
+	if (k->more && k->copying.wanted) {
+		copy_fetch(&k->copying, checkout_fetched, k);
+		return;
+	}
 	if (k->more) {
 		checkout_begin(k);
 		return;

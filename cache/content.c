@@ -211,6 +211,19 @@ void view_let(struct view *v, uint32_t index)
 		pack_let(p);
 }
 
+uint64_t view_progress(const struct view *v)
+{
+	const struct tree *t = v->content->tree;
+	uint64_t sum = 0;
+	if (!registry_is_remote(v->registry)) { /* it has no other measure than what was done */
+		view_cached(v, &sum, &(uint64_t){ 0 });
+		return sum;
+	}
+	for (uint32_t i = 0; i < t->head->layer_count; i++)
+		sum += v->content->packs[i]->came + spool_came(v->cache, &t->layers[i].blob);
+	return sum;
+}
+
 uint32_t view_count(const struct view *v)
 {
 	return v->content->tree->head->entry_count;

@@ -145,10 +145,25 @@ static void export_run(void *arg)
 }
 
 static void export_begin(struct export *e);
+static void export_done(void *arg);
+
+static void export_fetched(void *arg)
+{
+	struct export *e = arg;
+	if (e->copying.err) {
+		e->more = false;
+		e->err = why_fail(&e->why, e->copying.err, "%s", e->copying.why.text);
+	}
+	export_done(e);
+}
 
 static void export_done(void *arg)
 {
 	struct export *e = arg;
+	if (e->more && e->copying.wanted) {
+		copy_fetch(&e->copying, export_fetched, e);
+		return;
+	}
 	if (e->more) {
 		export_begin(e);
 		return;

@@ -21,20 +21,34 @@
 
 #include <pthread.h>
 
+struct spool;
+
 #define MAX_REGISTRIES 32u
 #define SCRATCH	       (128u << 10)
 
 struct search;
 struct names_query; /* who waits for names (query.c) */
 struct view_query;  /* who waits for a view */
+struct tags;	    /* digests of tags (tags.h) */
 
 struct place {			   /* a registry and what is known of it */
-	struct registry *registry; /* set once */
-	pthread_mutex_t lock;	   /* guards the rest */
+	struct cache *cache;	   /* set once, as the registry */
+	struct registry *registry;
+	pthread_mutex_t lock;	   /* guards the next four */
 	struct names *listed;	   /* what it said last, or the catalog remembers; NULL: nothing is known */
 	int64_t as_of;
 	bool reachable;
 	char trouble[256];
+
+	/* remote kinds only; the loop's */
+	struct place_wait *waiting;
+	bool recalled, recalling; /* what the catalog remembers was read */
+	bool listing, failed;	  /* a list is under way; the last one failed */
+	uint64_t began_ns, listed_ns, took_ns, again_ns; /* monotonic; again_ns: not asked before that */
+	struct timer *patience;
+	struct tags *tags;
+	int err; /* of the last list */
+	struct why why;
 };
 
 struct cache {
@@ -46,6 +60,10 @@ struct cache {
 	struct room *room;			   /* any */
 	struct place places[MAX_REGISTRIES];
 	_Atomic uint32_t place_count; /* those below it are there */
+	struct fetcher *fetcher;      /* NULL until there is a remote registry */
+	char *ca_file, *auth_file;    /* NULL: the usual */
+	bool insecure, offline;
+	uint64_t fresh_ns; /* how old what a remote registry said may be */
 
 	unsigned refs;
 	_Atomic bool closing;
@@ -54,12 +72,19 @@ struct cache {
 	unsigned running; /* jobs on workers; under lock */
 
 	struct names *names; /* the snapshot; NULL at first */
+	struct names *merged[MAX_REGISTRIES]; /* what it was made of; compared only */
 	uint64_t names_at;   /* monotonic, when it was checked */
 	struct names_query *names_waiting;
 	struct view_query *views_waiting;
 	struct search *search; /* search.c; NULL: nobody has searched yet */
+	struct failed_view *views_failed; /* for some seconds they fail at once */
 	struct content *contents;
 	struct pack_ref *packs;
+	struct chunk_fetch *batch; /* to be asked for at the end of this round of the loop */
+	struct chunk_fetch *others; /* another process fetches them now */
+	struct timer *others_timer;
+	uint64_t ahead;		   /* bytes under way that nobody waits for yet */
+	struct spool *spools;
 
 	char *scratch; /* SCRATCH bytes, for chunks of which a part is read */
 
@@ -67,11 +92,22 @@ struct cache {
 	struct timer *tick;	  /* housekeeping; NULL while it runs */
 };
 
+struct ahead { /* a reader that goes forward, and how far chunks were asked for before it */
+	uint32_t last, until; /* chunk numbers: read last; asked for, all below */
+	uint32_t window;      /* bytes; 0: unused */
+};
+
 struct pack_ref { /* packs are shared between contents: two tags with one src/ */
 	struct pack_ref *next;
 	struct pack *pack;
 	unsigned refs;
-	struct fetch *fetches[64]; /* chunks under way, by number */
+	struct chunk_fetch *fetches[64]; /* chunks under way, by number */
+	struct ahead ahead[4];
+	unsigned next_ahead;
+	uint64_t came;		  /* bytes from remote registries */
+	uint64_t failed_until_ns; /* after a wait for nothing the rest fails at once */
+	int failed;
+	struct why why;
 };
 
 struct content {
@@ -91,18 +127,111 @@ struct view {
 	unsigned refs;
 };
 
+/* Which chunk a fetch is for, and who waits for it (read.c). */
+struct wait;
+struct span;
+struct chunk_fetch {
+	struct chunk_fetch *next;   /* in the bucket of the pack */
+	struct chunk_fetch *batched; /* in cache->batch */
+	struct pack_ref *ref;
+	uint32_t number; /* in the pack */
+	uint32_t chunk;	 /* in the tree of (view) */
+	struct view *view;
+	struct wait *waits;
+	bool was_ahead;	    /* asked for before anybody wanted it */
+	bool claimed;	    /* pack_claim */
+	uint64_t since_ns;  /* waiting for another process that fetches it; 0: not */
+	struct span *span;  /* where its packed bytes are */
+	const char *packed; /* in the span or a spool */
+	struct spool *spool;
+	const char *data;   /* its content */
+	char *owned;	    /* to be freed, if not NULL */
+	int err;
+	struct why why;
+};
+
+/* read.c: finds or makes the fetch of a chunk. */
+struct chunk_fetch *chunk_fetch_for(struct view *v, uint32_t chunk, bool ahead);
+void chunk_fetch_local(struct chunk_fetch *f); /* from the pack, a local registry, or zeros */
+bool chunk_under_way(const struct pack_ref *ref, uint32_t number);
+/* Answers those who wait with f->err or f->data, and frees it. */
+void chunk_fetch_done(struct chunk_fetch *f);
+/* A worker: f->packed into f->data, verified and kept. */
+void chunk_verify(struct chunk_fetch *f);
+
+/* read_remote.c: adds to the batch that goes out at the end of this round. */
+void chunk_fetch_remote(struct chunk_fetch *f);
+void read_remote_stop(struct cache *c); /* when the cache closes */
+/* Chunks (first) to (last), in the tree, were read just now: what comes next? */
+void read_ahead(struct view *v, uint32_t first, uint32_t last, bool missed);
+
 /* Whoever waits for the loop or holds a view holds a reference (c->refs++). */
 void cache_unref(struct cache *c);
+void query_free(struct cache *c); /* what query.c keeps */
 void cache_job(struct cache *c, job_fn *run, job_fn *done, void *arg);
 
-/* query.c, any thread: what (place) lists now, or listed when it could answer last. */
-int place_list(struct cache *c, struct place *p, struct names **out, struct why *why);
+/* place.c. What (place) lists now, or listed when it could answer last. The callback comes on the loop, once, and gets
+ * one reference; never before the call has returned. */
+typedef void place_fn(void *arg, int err, const struct why *why, struct names *names);
+void place_ask(struct place *p, place_fn *done, void *arg);
+void place_init(struct cache *c, struct place *p, struct registry *r);
+/* When nothing of it is under way any more. */
+void place_free(struct place *p);
+/* The same for what a tag is; for places whose names have no digests. (manifest) may be its bytes, or empty. */
+void place_tag(struct place *p, const char *name, const char *tag, registry_tag_fn *done, void *arg);
 
-/* load.c, a worker: the tree of a manifest or index, from the cache or made. (reg) may be asked. */
-int load_tree(struct cache *c, struct registry *reg, const char *repository, const struct digest *d,
-	struct tree **out, struct why *why);
+/* What a load needs from a remote registry. */
+struct lack {
+	struct lack *next;
+	struct registry_part part;
+	struct buf bytes;
+	struct spool *spool; /* where parts cannot be had: all of the blob */
+	bool there;
+	struct load *load;
+};
 
-/* load.c, any thread: the same in memory, with nothing from a cache: for what was just written. */
+/* load.c: the tree of a manifest or index, from the cache or made. */
+struct load {
+	struct cache *cache; /* NULL: nothing is kept */
+	int objects_fd;
+	struct registry *registry;
+	const char *repository;
+	struct digest digest;
+	struct lack *needs;
+
+	/* load_ask.c */
+	unsigned pending, rounds;
+	int err;
+	struct why why;
+	struct tree *tree;
+	struct pack **packs;
+	void (*done)(struct load *l);
+	void *arg;
+};
+/* A worker. -EAGAIN: the registry is remote, and what is in l->needs and not there must be fetched first. */
+int load_tree(struct load *l, struct tree **out, struct why *why);
+void load_free_needs(struct load *l);
+/* load_ask.c, the loop: the same until it is done; l->err, l->why, l->tree and l->packs are its result. (l) is the
+ * caller's, who sets what is above needs, done and arg. */
+void load_start(struct load *l);
+/* Bytes of a manifest that came with the question for its tag; taken over. */
+void load_give_manifest(struct load *l, struct buf *bytes);
+
+/* spool.c: a whole blob in an unnamed file, verified; for servers that do not serve parts. One of each at a time. */
+typedef void spool_fn(void *arg, int err, const struct why *why, struct spool *s);
+void spool_get(struct cache *c, struct registry *r, const char *repository, const struct digest *d, uint64_t size,
+	spool_fn *done, void *arg);
+struct spool *spool_ref(struct spool *s);
+void spool_put(struct spool *s);
+void spool_stop(struct cache *c); /* when the cache closes */
+const char *spool_bytes(const struct spool *s); /* all of it, mapped; any thread */
+/* import.c: all chunks of the layer of (chunk) out of its blob, in the background. */
+void import_layer(struct view *v, uint32_t chunk, struct spool *s);
+/* What came of a blob that is on its way; 0 if it is not. */
+uint64_t spool_came(const struct cache *c, const struct digest *d);
+
+/* load.c, any thread: the same from a local registry in memory, with nothing from a cache: for what was just
+ * written. */
 int load_afresh(struct registry *reg, const char *repository, const struct digest *d, struct tree **out,
 	struct why *why);
 
@@ -114,9 +243,11 @@ void content_unref(struct cache *c, struct content *content);
 /* A worker: the packs of a tree. */
 struct pack **packs_open(struct cache *c, const struct tree *t);
 
-/* read.c, a worker: the bytes of chunk (i), from the pack or the registry; verified. (buf) holds chunk->raw
- * bytes. */
+/* read.c, a worker: the bytes of chunk (i), from the pack or a local registry; verified. (buf) holds chunk->raw
+ * bytes. -EAGAIN, without words: the registry is remote, ask with chunk_ask. */
 int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why);
+/* The loop: the same from anywhere. */
+void chunk_ask(struct view *v, uint32_t i, view_read_fn *done, void *arg);
 
 /* A view of (content), whose reference it takes over. One reference. */
 struct view *view_new(

@@ -21,25 +21,88 @@
 #include <string.h>
 #include <sys/stat.h>
 
-struct loading {
-	struct cache *cache; /* NULL: nothing is kept */
-	int objects_fd;
-	struct registry *reg;
-	const char *repository;
-};
+/* --- bytes of the registry --------------------------------------------------------------------- */
 
-static void count_fetched(const struct loading *l, uint64_t bytes)
+/* What came for (p), from (l)'s needs; else it is noted there. */
+static struct lack *need_for(struct load *l, const struct registry_part *p)
+{
+	struct lack **at = &l->needs;
+	for (; *at; at = &(*at)->next) {
+		const struct registry_part *q = &(*at)->part;
+		if (digest_equal(&q->digest, &p->digest) && !q->manifest == !p->manifest &&
+			q->off == p->off && q->len == p->len)
+			return (*at)->there ? *at : NULL;
+	}
+	*at = xcalloc(1, sizeof(**at));
+	(*at)->part = *p;
+	(*at)->load = l;
+	return NULL;
+}
+
+void load_free_needs(struct load *l)
+{
+	while (l->needs) {
+		struct lack *n = l->needs;
+		l->needs = n->next;
+		buf_free(&n->bytes);
+		if (n->spool)
+			spool_put(n->spool);
+		free(n);
+	}
+}
+
+/* What comes from a remote registry is counted where it comes in. */
+static void count_fetched(const struct load *l, uint64_t bytes)
 {
 	if (l->cache)
 		l->cache->fetched += bytes;
 }
 
-static int get_manifest(const struct loading *l, const struct digest *d, struct buf *out, struct why *why)
+static int fetch_manifest(struct load *l, const struct digest *d, struct buf *out, struct why *why)
+{
+	struct registry *r = l->registry;
+	struct registry_part p = { .repository = l->repository, .digest = *d, .manifest = out };
+	if (!registry_is_remote(r)) {
+		int err = r->ops->manifest(r, l->repository, d, out, why);
+		count_fetched(l, out->len);
+		return err;
+	}
+	struct lack *n = need_for(l, &p);
+	if (!n)
+		return -EAGAIN;
+	buf_append(out, n->bytes.data, n->bytes.len);
+	return 0;
+}
+
+static int fetch_part(struct load *l, const struct digest *d, uint64_t size, uint64_t off, void *to,
+	size_t len, struct why *why)
+{
+	struct registry *r = l->registry;
+	struct registry_part p = {
+		.repository = l->repository, .digest = *d, .size = size, .off = off, .len = len
+	};
+	if (!registry_is_remote(r)) {
+		int err = r->ops->blob(r, l->repository, d, size, off, to, len, why);
+		count_fetched(l, err ? 0 : len);
+		return err;
+	}
+	struct lack *n = len ? need_for(l, &p) : NULL;
+	if (!n)
+		return len ? -EAGAIN : 0;
+	if (to && len)
+		memcpy(to, n->spool ? spool_bytes(n->spool) + off : n->bytes.data, len);
+	return 0;
+}
+
+/* --- the parts of a kernel --------------------------------------------------------------------- */
+
+static int get_manifest(struct load *l, const struct digest *d, struct buf *out, struct why *why)
 {
 	if (object_get(l->objects_fd, d, MAX_MANIFEST, out) == 0)
 		return 0;
-	int err = l->reg->ops->manifest(l->reg, l->repository, d, out, why);
-	count_fetched(l, out->len);
+	int err = fetch_manifest(l, d, out, why);
+	if (err == -EAGAIN)
+		return err;
 	if (!err)
 		err = object_put(l->objects_fd, l->cache ? l->cache->room : NULL, d, out, why);
 	if (err)
@@ -48,7 +111,7 @@ static int get_manifest(const struct loading *l, const struct digest *d, struct 
 }
 
 /* A whole blob of the size that its descriptor says. */
-static int get_blob(const struct loading *l, const struct descriptor *d, const char *what, uint64_t max,
+static int get_blob(struct load *l, const struct descriptor *d, const char *what, uint64_t max,
 	struct buf *out, struct why *why)
 {
 	if (d->size > max)
@@ -61,9 +124,10 @@ static int get_blob(const struct loading *l, const struct descriptor *d, const c
 			out->len, (unsigned long long)d->size);
 	}
 	char *to = buf_reserve(out, d->size);
-	int err = l->reg->ops->blob(l->reg, l->repository, &d->digest, d->size, 0, to, d->size, why);
+	int err = fetch_part(l, &d->digest, d->size, 0, to, d->size, why);
+	if (err == -EAGAIN)
+		return err;
 	if (!err) {
-		count_fetched(l, d->size);
 		out->len = d->size;
 		out->data[out->len] = 0;
 		err = object_put(l->objects_fd, l->cache ? l->cache->room : NULL, &d->digest, out, why);
@@ -117,8 +181,7 @@ static int add_images(struct tree_build *b, const struct artifact *a, const json
 	return err;
 }
 
-static int add_config(
-	const struct loading *l, struct tree_build *b, const struct artifact *a, struct why *why)
+static int add_config(struct load *l, struct tree_build *b, const struct artifact *a, struct why *why)
 {
 	autobuf struct buf text = { 0 };
 	autojson json_t *config = NULL;
@@ -130,8 +193,7 @@ static int add_config(
 	return err ? err : add_images(b, a, config, why);
 }
 
-static int add_source(
-	const struct loading *l, struct tree_build *b, const struct descriptor *d, struct why *why)
+static int add_source(struct load *l, struct tree_build *b, const struct descriptor *d, struct why *why)
 {
 	struct toc_place place;
 	uint32_t src;
@@ -142,20 +204,43 @@ static int add_source(
 		return err;
 	autobuf struct buf packed = { 0 };
 	char *to = buf_reserve(&packed, place.packed);
-	err = l->reg->ops->blob(l->reg, l->repository, &d->digest, d->size, place.off, to, place.packed, why);
-	count_fetched(l, place.packed);
+	err = fetch_part(l, &d->digest, d->size, place.off, to, place.packed, why);
 	if (!err)
 		err = layer_toc_add(b, src, &d->digest, d->size, &place, to, why);
-	if (err)
+	if (err && err != -EAGAIN)
 		why_prefix(why, "src");
 	return err;
 }
 
-static int add_parts(const struct loading *l, struct tree_build *b, const struct artifact *a, struct why *why)
+static int need_blob(struct load *l, const struct descriptor *d, uint64_t max)
+{
+	autobuf struct buf have = { 0 };
+	if (d->size > max || object_get(l->objects_fd, &d->digest, max, &have) == 0)
+		return 0;
+	return fetch_part(l, &d->digest, d->size, 0, NULL, d->size, NULL);
+}
+
+/* From a remote registry all that is missing is fetched at the same time. */
+static int need_parts(struct load *l, const struct artifact *a)
+{
+	struct toc_place place;
+	int err = need_blob(l, &a->config, MAX_CONFIG);
+	if (a->has_readme && need_blob(l, &a->readme, MAX_README) < 0)
+		err = -EAGAIN;
+	if (a->has_source && layer_toc_place(a->source.annotations, a->source.size, &place, NULL) == 0 &&
+		fetch_part(l, &a->source.digest, a->source.size, place.off, NULL, place.packed, NULL) < 0)
+		err = -EAGAIN;
+	return err;
+}
+
+static int add_parts(struct load *l, struct tree_build *b, const struct artifact *a, struct why *why)
 {
 	autobuf struct buf readme = { 0 };
 	uint32_t dir;
-	int err = tree_add(b, TREE_ROOT, "images", &(struct tree_item){ .kind = ITEM_DIR }, &dir, why);
+	int err = registry_is_remote(l->registry) ? need_parts(l, a) : 0;
+	if (err)
+		return err;
+	err = tree_add(b, TREE_ROOT, "images", &(struct tree_item){ .kind = ITEM_DIR }, &dir, why);
 	if (!err && a->has_readme)
 		err = get_blob(l, &a->readme, "README.md", MAX_README, &readme, why);
 	if (!err)
@@ -167,8 +252,8 @@ static int add_parts(const struct loading *l, struct tree_build *b, const struct
 	return err ? err : add_config(l, b, a, why);
 }
 
-static int build_tree(const struct loading *l, const struct digest *d, const struct buf *manifest,
-	json_t *doc, struct buf *out, struct why *why)
+static int build_tree(struct load *l, const struct digest *d, const struct buf *manifest, json_t *doc,
+	struct buf *out, struct why *why)
 {
 	char text[DIGEST_TEXT_LEN + 2];
 	struct artifact a;
@@ -209,7 +294,7 @@ static int keep_tree(struct cache *c, const struct digest *d, struct buf *bytes,
 	return tree_open_heap(bytes, d, out);
 }
 
-static int make_tree(const struct loading *l, const struct digest *d, const struct buf *manifest, json_t *doc,
+static int make_tree(struct load *l, const struct digest *d, const struct buf *manifest, json_t *doc,
 	struct tree **out, struct why *why)
 {
 	autobuf struct buf bytes = { 0 };
@@ -227,15 +312,16 @@ static int find_tree(struct cache *c, const struct digest *d, struct tree **out)
 	tree_file_name(d, name);
 	int err = tree_open(c->trees_fd, name, d, out);
 	if (!err)
-		utimensat(c->trees_fd, name, NULL, AT_SYMLINK_NOFOLLOW); /* used: not the next to be evicted */
+		utimensat(
+			c->trees_fd, name, NULL, AT_SYMLINK_NOFOLLOW); /* used: not the next to be evicted */
 	if (err == -EILSEQ)
 		log_warn("cache: tree %s is damaged and is made again", name);
 	return err;
 }
 
 /* (child_size): what an index says of it; 0 for the outermost. */
-static int load_step(const struct loading *l, const struct digest *d, uint64_t child_size, struct tree **out,
-	struct why *why)
+static int load_step(
+	struct load *l, const struct digest *d, uint64_t child_size, struct tree **out, struct why *why)
 {
 	autobuf struct buf manifest = { 0 };
 	struct descriptor child;
@@ -258,16 +344,14 @@ static int load_step(const struct loading *l, const struct digest *d, uint64_t c
 	return kind;
 }
 
-int load_tree(struct cache *c, struct registry *reg, const char *repository, const struct digest *d,
-	struct tree **out, struct why *why)
+int load_tree(struct load *l, struct tree **out, struct why *why)
 {
-	struct loading l = { c, c->objects_fd, reg, repository };
-	int err = load_step(&l, d, 0, out, why);
+	int err = load_step(l, &l->digest, 0, out, why);
 	if (!err) {
 		char listed[DIGEST_TEXT_LEN + 1];
-		digest_text(d, listed);
-		catalog_used_tree(c->catalog, &(*out)->head->manifest);
-		search_index(c, repository, listed, *out);
+		digest_text(&l->digest, listed);
+		catalog_used_tree(l->cache->catalog, &(*out)->head->manifest);
+		search_index(l->cache, l->repository, listed, *out);
 	}
 	return err;
 }
@@ -275,7 +359,7 @@ int load_tree(struct cache *c, struct registry *reg, const char *repository, con
 int load_afresh(struct registry *reg, const char *repository, const struct digest *d, struct tree **out,
 	struct why *why)
 {
-	struct loading l = { NULL, -1, reg, repository };
+	struct load l = { .objects_fd = -1, .registry = reg, .repository = repository };
 	autobuf struct buf manifest = { 0 }, bytes = { 0 };
 	struct descriptor child;
 	json_t *doc = NULL;

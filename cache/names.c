@@ -5,6 +5,7 @@
 #include "cache/kernel_raw.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ struct names {
 	_Atomic uint32_t refs;
 	uint32_t count;
 	struct name *list;
+	char *missing;
 };
 
 /* What cosign keeps beside an image is no kernel: sha256-<64 hex>, maybe with .sig and the like. */
@@ -25,7 +27,7 @@ bool names_add(
 {
 	struct digest ignored;
 	bool named = name_is_repository(name) || strcmp(name, UNNAMED) == 0;
-	if (!named || !name_is_tag(tag) || digest_parse(digest, &ignored) < 0)
+	if (!named || !name_is_tag(tag) || (*digest && digest_parse(digest, &ignored) < 0))
 		return false;
 	if (is_signature(tag))
 		return true;
@@ -39,7 +41,7 @@ bool names_add(
 	n->name = memcpy(texts, name, name_len);
 	n->tag = memcpy(texts + name_len, tag, tag_len);
 	n->registry = memcpy(texts + name_len + tag_len, registry, registry_len);
-	memcpy(n->digest, digest, sizeof(n->digest));
+	snprintf(n->digest, sizeof(n->digest), "%s", digest);
 	return true;
 }
 
@@ -86,7 +88,7 @@ void names_drop(struct names_draft *d)
 	names_put(names_finish(d));
 }
 
-struct names *names_merge(struct names *const *list, uint32_t count)
+struct names *names_merge(struct names *const *list, uint32_t count, const char *missing)
 {
 	struct names_draft d = { 0 };
 	for (uint32_t r = 0; r < count; r++) {
@@ -99,14 +101,16 @@ struct names *names_merge(struct names *const *list, uint32_t count)
 				names_add(&d, n->name, n->tag, n->registry, n->digest);
 		}
 	}
-	return names_finish(&d);
+	struct names *all = names_finish(&d);
+	all->missing = missing ? xstrdup(missing) : NULL;
+	return all;
 }
 
 bool names_equal(const struct names *a, const struct names *b)
 {
 	if (a == b)
 		return true;
-	if (!a || !b || a->count != b->count)
+	if (!a || !b || a->count != b->count || strcmp(a->missing ? a->missing : "", b->missing ? b->missing : ""))
 		return false;
 	for (uint32_t i = 0; i < a->count; i++)
 		if (by_name(&a->list[i], &b->list[i]) != 0 ||
@@ -147,7 +151,13 @@ void names_put(struct names *n)
 	for (uint32_t i = 0; i < n->count; i++)
 		free((char *)n->list[i].name);
 	free(n->list);
+	free(n->missing);
 	free(n);
+}
+
+const char *names_missing(const struct names *n)
+{
+	return n->missing;
 }
 
 uint32_t names_count(const struct names *n)

@@ -17,15 +17,16 @@ struct names_draft {
 	uint32_t count, cap;
 };
 
-/* Names and tags that fail the grammar are not added: returns false. ("<unnamed>" is the one exception.) */
+/* Names and tags that fail the grammar are not added: returns false. ("<unnamed>" is the one exception.)
+ * (digest) is "" where the registry tells it only when it is asked for the tag. */
 bool names_add(
 	struct names_draft *d, const char *name, const char *tag, const char *registry, const char *digest);
 /* Of the same name and tag the one that was added last stays. (d) is empty afterwards. */
 struct names *names_finish(struct names_draft *d);
 void names_drop(struct names_draft *d);
 /* Of (list), in order: a name belongs to the first that has it, with all its tags. NULL elements are passed
- * over. */
-struct names *names_merge(struct names *const *list, uint32_t count);
+ * over; (missing) says whose they are, or is NULL. */
+struct names *names_merge(struct names *const *list, uint32_t count, const char *missing);
 bool names_equal(const struct names *a, const struct names *b);
 
 /* NULL if there is none. A NULL tag: any of that name. */

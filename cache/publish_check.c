@@ -48,7 +48,7 @@ int publish_check(const char *layout, const char *name, const struct digest *man
 	autobuf struct buf packed = { 0 }, raw = { 0 };
 	struct registry *reg;
 	struct tree *t = NULL;
-	int err = registry_open(layout, &reg, why);
+	int err = registry_layout_open(layout, &reg, why);
 	if (err)
 		return err;
 	err = load_afresh(reg, name, manifest, &t, why);

@@ -6,85 +6,11 @@
 #include "cache/impl.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define FRESH_NS UINT64_C(1000000000)
-
-/* --- one registry ----------------------------------------------------------------------------- */
-
-/* The catalog is written only when something changed since this or another process wrote it. */
-static void remember(struct cache *c, struct place *p, struct names *fresh)
-{
-	int64_t as_of;
-	pthread_mutex_lock(&p->lock);
-	struct names *before = p->listed;
-	p->listed = names_get(fresh);
-	pthread_mutex_unlock(&p->lock);
-	if (!before)
-		before = catalog_get_names(c->catalog, p->registry->where, &as_of);
-	if (!names_equal(before, fresh))
-		catalog_put_names(c->catalog, p->registry->where, fresh);
-	names_put(before);
-}
-
-/* The lock is never held while waiting for a disk: cache_status takes it in the loop. */
-static void tell(struct place *p, bool reachable, const char *trouble)
-{
-	pthread_mutex_lock(&p->lock);
-	if (!reachable && strncmp(p->trouble, trouble, sizeof(p->trouble) - 1) != 0)
-		log_warn("%s", trouble);
-	p->reachable = reachable;
-	if (reachable)
-		p->as_of = time(NULL);
-	snprintf(p->trouble, sizeof(p->trouble), "%.255s", trouble);
-	pthread_mutex_unlock(&p->lock);
-}
-
-/* Adds a reference; NULL if nothing is known. */
-static struct names *known(struct place *p)
-{
-	pthread_mutex_lock(&p->lock);
-	struct names *n = p->listed ? names_get(p->listed) : NULL;
-	pthread_mutex_unlock(&p->lock);
-	return n;
-}
-
-static struct names *recall(struct cache *c, struct place *p)
-{
-	int64_t as_of = 0;
-	struct names *n = known(p),
-		     *old = n ? NULL : catalog_get_names(c->catalog, p->registry->where, &as_of);
-	if (!old)
-		return n;
-	pthread_mutex_lock(&p->lock);
-	if (!p->listed) {
-		p->listed = names_get(old);
-		p->as_of = as_of;
-	}
-	pthread_mutex_unlock(&p->lock);
-	names_put(old);
-	return known(p);
-}
-
-int place_list(struct cache *c, struct place *p, struct names **out, struct why *why)
-{
-	struct why in = { 0 };
-	int err = p->registry->ops->list(p->registry, out, &in);
-	if (err) {
-		tell(p, false, in.text);
-		*out = recall(c, p);
-		return *out ? 0 : why_fail(why, err, "%s", in.text);
-	}
-	struct names *before = known(p);
-	if (before != *out)
-		remember(c, p, *out);
-	names_put(before);
-	tell(p, true, "");
-	return 0;
-}
+#define FRESH_NS  UINT64_C(1000000000)
+#define FAILED_NS UINT64_C(3000000000)
 
 /* --- names ------------------------------------------------------------------------------------ */
 
@@ -96,9 +22,17 @@ struct names_query {
 
 struct names_job {
 	struct cache *cache;
+	struct names *lists[MAX_REGISTRIES];
+	uint32_t count, pending, answered;
+	struct buf missing; /* in words: who could not tell its names */
 	struct names *before, *after;
 	int err;
 	struct why why;
+};
+
+struct names_part { /* one registry's answer */
+	struct names_job *job;
+	uint32_t place;
 };
 
 static void answer_names(struct cache *c, int err, const struct why *why, struct names *names)
@@ -113,29 +47,13 @@ static void answer_names(struct cache *c, int err, const struct why *why, struct
 	}
 }
 
-static void names_run(void *arg)
+static void merge_run(void *arg)
 {
 	struct names_job *j = arg;
-	struct cache *c = j->cache;
-	struct names *lists[MAX_REGISTRIES] = { NULL };
-	uint32_t n = c->place_count, answered = 0;
 	j->err = 0;
 	why_clear(&j->why);
-	for (uint32_t i = 0; i < n; i++) {
-		struct why why = { 0 };
-		int err = place_list(c, &c->places[i], &lists[i], &why);
-		if (!err)
-			answered++;
-		else if (!j->why.err)
-			j->err = why_fail(&j->why, err, "%s", why.text);
-	}
-	if (n == 0 || answered > 0) {
-		j->err = 0;
-		j->after = names_merge(lists, n);
-	}
-	for (uint32_t i = 0; i < n; i++)
-		names_put(lists[i]);
-	if (j->after && j->before && names_equal(j->after, j->before)) {
+	j->after = names_merge(j->lists, j->count, j->missing.data);
+	if (j->before && names_equal(j->after, j->before)) {
 		names_put(j->after);
 		j->after = names_get(j->before);
 	}
@@ -149,11 +67,53 @@ static void names_done(void *arg)
 		names_put(c->names);
 		c->names = names_get(j->after);
 		c->names_at = clock_mono_ns();
+		memcpy(c->merged, j->lists, sizeof(c->merged));
 	}
 	answer_names(c, j->err, &j->why, j->after);
+	for (uint32_t i = 0; i < j->count; i++)
+		names_put(j->lists[i]);
+	buf_free(&j->missing);
 	names_put(j->before);
 	names_put(j->after);
 	free(j);
+	cache_unref(c);
+}
+
+/* All have answered. What is merged holds its parts, so that equal pointers are the same lists. */
+static void merge(struct names_job *j)
+{
+	struct cache *c = j->cache;
+	if (j->count > 0 && j->answered == 0) {
+		j->err = j->why.err;
+		names_done(j);
+		return;
+	}
+	if (c->names && !memcmp(c->merged, j->lists, sizeof(c->merged)) &&
+		!!j->missing.data == !!names_missing(c->names)) {
+		j->after = names_get(c->names);
+		names_done(j);
+		return;
+	}
+	j->before = c->names ? names_get(c->names) : NULL;
+	j->err = why_fail(&j->why, -ECANCELED, "the cache is closing");
+	cache_job(c, merge_run, names_done, j);
+}
+
+static void part_came(void *arg, int err, const struct why *why, struct names *names)
+{
+	struct names_part *p = arg;
+	struct names_job *j = p->job;
+	if (err) {
+		if (!j->why.err)
+			why_fail(&j->why, err, "%s", why->text);
+		buf_printf(&j->missing, "%s%s", j->missing.len ? "; " : "", why->text);
+	} else {
+		j->answered++;
+		j->lists[p->place] = names;
+	}
+	free(p);
+	if (--j->pending == 0)
+		merge(j);
 }
 
 static void names_fresh(void *arg)
@@ -161,6 +121,13 @@ static void names_fresh(void *arg)
 	struct cache *c = arg;
 	answer_names(c, 0, NULL, c->names);
 	cache_unref(c);
+}
+
+static void begin_names(void *arg)
+{
+	struct names_job *j = arg;
+	if (j->count == 0)
+		merge(j);
 }
 
 void cache_names(struct cache *c, cache_names_fn *done, void *arg)
@@ -171,16 +138,21 @@ void cache_names(struct cache *c, cache_names_fn *done, void *arg)
 	c->names_waiting = q;
 	if (asked)
 		return;
+	c->refs++;
 	if (c->names && c->names_at && clock_mono_ns() - c->names_at < FRESH_NS) {
-		c->refs++;
 		loop_defer(c->loop, names_fresh, c);
 		return;
 	}
 	struct names_job *j = xcalloc(1, sizeof(*j));
 	j->cache = c;
-	j->before = c->names ? names_get(c->names) : NULL;
-	j->err = why_fail(&j->why, -ECANCELED, "the cache is closing");
-	cache_job(c, names_run, names_done, j);
+	j->count = j->pending = c->place_count;
+	for (uint32_t i = 0; i < j->count; i++) {
+		struct names_part *p = xmalloc(sizeof(*p));
+		*p = (struct names_part){ j, i };
+		place_ask(&c->places[i], part_came, p);
+	}
+	if (j->count == 0)
+		loop_defer(c->loop, begin_names, j);
 }
 
 /* --- views ------------------------------------------------------------------------------------ */
@@ -196,13 +168,67 @@ struct view_query {
 	struct cache *cache;
 	char *name, *reference;
 	struct view_waiter *waiters;
-	struct registry *registry;
+	uint32_t place; /* that is asked now */
+	bool by_digest;
 	struct digest digest;
-	struct tree *tree;
-	struct pack **packs;
+	struct load load;
 	int err;
 	struct why why;
 };
+
+/* One that a registry could not answer is not asked again by each of a hundred lookups. */
+struct failed_view {
+	struct failed_view *next;
+	char *name, *reference;
+	uint64_t until_ns;
+	int err;
+	struct why why;
+};
+
+static void failed_free(struct failed_view *f)
+{
+	free(f->name);
+	free(f->reference);
+	free(f);
+}
+
+/* Those whose time is over go, too. */
+static struct failed_view *failed_find(struct cache *c, const char *name, const char *reference)
+{
+	uint64_t now = clock_mono_ns();
+	for (struct failed_view **at = &c->views_failed; *at;) {
+		struct failed_view *f = *at;
+		if (now >= f->until_ns) {
+			*at = f->next;
+			failed_free(f);
+			continue;
+		}
+		if (!strcmp(f->name, name) && !strcmp(f->reference, reference))
+			return f;
+		at = &f->next;
+	}
+	return NULL;
+}
+
+static void failed_note(const struct view_query *q)
+{
+	struct cache *c = q->cache;
+	if (q->err != -EHOSTUNREACH || failed_find(c, q->name, q->reference))
+		return;
+	struct failed_view *f = xmalloc(sizeof(*f));
+	*f = (struct failed_view){ c->views_failed, xstrdup(q->name), xstrdup(q->reference),
+		clock_mono_ns() + FAILED_NS, q->err, q->why };
+	c->views_failed = f;
+}
+
+void query_free(struct cache *c)
+{
+	while (c->views_failed) {
+		struct failed_view *f = c->views_failed;
+		c->views_failed = f->next;
+		failed_free(f);
+	}
+}
 
 static int no_such_tag(const struct names *n, const char *name, const char *tag, struct why *why)
 {
@@ -211,54 +237,6 @@ static int no_such_tag(const struct names *n, const char *name, const char *tag,
 		if (strcmp(names_at(n, i)->name, name) == 0)
 			buf_printf(&tags, " %s", names_at(n, i)->tag);
 	return why_fail(why, -ENOENT, "kernel %s has no tag \"%s\"; there are:%s", name, tag, tags.data);
-}
-
-/* The first registry that has the name decides, and one that cannot answer is not passed over. */
-static int resolve(struct view_query *q)
-{
-	struct cache *c = q->cache;
-	bool by_digest = digest_parse(q->reference, &q->digest) == 0;
-	for (uint32_t i = 0; i < c->place_count; i++) {
-		struct names *n;
-		int err = place_list(c, &c->places[i], &n, &q->why);
-		if (err)
-			return err;
-		bool has = names_find(n, q->name, NULL) != NULL;
-		const struct name *tag = by_digest ? NULL : names_find(n, q->name, q->reference);
-		if (tag)
-			digest_parse(tag->digest, &q->digest);
-		else if (has && !by_digest)
-			err = no_such_tag(n, q->name, q->reference, &q->why);
-		names_put(n);
-		q->registry = c->places[i].registry;
-		if (has)
-			return err;
-	}
-	return why_fail(&q->why, -ENOENT, "there is no kernel named \"%s\"; the directory kernels/ lists all",
-		q->name);
-}
-
-static void resolve_run(void *arg)
-{
-	struct view_query *q = arg;
-	why_clear(&q->why);
-	q->err = resolve(q);
-}
-
-static void load_run(void *arg)
-{
-	struct view_query *q = arg;
-	struct digest ignored;
-	why_clear(&q->why);
-	q->err = load_tree(q->cache, q->registry, q->name, &q->digest, &q->tree, &q->why);
-	if (!q->err) {
-		q->packs = packs_open(q->cache, q->tree);
-		return;
-	}
-	why_prefix(&q->why, "%s:%s", q->name, q->reference);
-	/* a tag that is listed and leads nowhere is not a tag that there is not */
-	if (q->err == -ENOENT && digest_parse(q->reference, &ignored) < 0)
-		q->err = q->why.err = -EBADMSG;
 }
 
 static void answer_view(struct view_query *q, struct content *content)
@@ -270,39 +248,134 @@ static void answer_view(struct view_query *q, struct content *content)
 			break;
 		}
 	}
+	if (q->err)
+		failed_note(q);
 	for (struct view_waiter *w = q->waiters, *next; w; w = next) {
 		next = w->next;
 		struct view *v = NULL;
 		if (content) {
 			content->refs++;
-			v = view_new(c, content, q->registry, q->name, q->reference);
+			v = view_new(c, content, c->places[q->place].registry, q->name, q->reference);
 		}
 		w->done(w->arg, q->err, &q->why, v);
 		free(w);
 	}
 	if (content)
 		content_unref(c, content);
+	load_free_needs(&q->load);
 	free(q->name);
 	free(q->reference);
 	free(q);
+	cache_unref(c);
 }
 
-static void load_done(void *arg)
+static void fail_view(struct view_query *q, int err, const struct why *why)
 {
-	struct view_query *q = arg;
-	answer_view(q, q->err ? NULL : content_adopt(q->cache, q->tree, q->packs));
+	q->err = why_fail(&q->why, err, "%s", why->text);
+	answer_view(q, NULL);
 }
 
-static void resolve_done(void *arg)
+static void loaded(struct load *l)
 {
-	struct view_query *q = arg;
-	struct content *content = q->err ? NULL : content_find(q->cache, &q->digest);
-	if (q->err || content) {
+	struct view_query *q = l->arg;
+	q->err = l->err;
+	if (!l->err) {
+		answer_view(q, content_adopt(q->cache, l->tree, l->packs));
+		return;
+	}
+	/* a tag that is listed and leads nowhere is not a tag that there is not */
+	if (q->err == -ENOENT && !q->by_digest)
+		q->err = -EBADMSG;
+	why_fail(&q->why, q->err, "%s:%s: %s", q->name, q->reference, l->why.text);
+	answer_view(q, NULL);
+}
+
+static void load_view(struct view_query *q)
+{
+	struct cache *c = q->cache;
+	struct content *content = content_find(c, &q->digest);
+	q->err = 0;
+	why_clear(&q->why);
+	if (content) {
 		answer_view(q, content);
 		return;
 	}
-	q->err = why_fail(&q->why, -ECANCELED, "the cache is closing");
-	cache_job(q->cache, load_run, load_done, q);
+	q->load.cache = c;
+	q->load.objects_fd = c->objects_fd;
+	q->load.registry = c->places[q->place].registry;
+	q->load.repository = q->name;
+	q->load.digest = q->digest;
+	q->load.done = loaded;
+	q->load.arg = q;
+	load_start(&q->load);
+}
+
+static void tag_known(void *arg, int err, const struct why *why, const struct digest *d, struct buf *manifest)
+{
+	struct view_query *q = arg;
+	if (err) {
+		fail_view(q, err, why);
+		return;
+	}
+	q->digest = *d;
+	if (manifest->len > 0) {
+		q->load.digest = *d;
+		load_give_manifest(&q->load, manifest);
+	}
+	load_view(q);
+}
+
+static void resolve(struct view_query *q);
+
+/* The first registry that has the name decides, and one that cannot answer is not passed over. */
+static void listed(void *arg, int err, const struct why *why, struct names *n)
+{
+	struct view_query *q = arg;
+	struct cache *c = q->cache;
+	struct place *p = &c->places[q->place];
+	if (err) {
+		fail_view(q, err, why);
+		return;
+	}
+	bool has = names_find(n, q->name, NULL) != NULL;
+	const struct name *tag = q->by_digest ? NULL : names_find(n, q->name, q->reference);
+	bool ask = tag && digest_parse(tag->digest, &q->digest) < 0;
+	if (has && !q->by_digest && !tag)
+		err = no_such_tag(n, q->name, q->reference, &q->why);
+	names_put(n);
+	if (!has) {
+		q->place++;
+		resolve(q);
+	} else if (err) {
+		q->err = err;
+		answer_view(q, NULL);
+	} else if (!ask) {
+		load_view(q);
+	} else {
+		place_tag(p, q->name, q->reference, tag_known, q);
+	}
+}
+
+static void resolve(struct view_query *q)
+{
+	struct cache *c = q->cache;
+	if (q->place < c->place_count) {
+		place_ask(&c->places[q->place], listed, q);
+		return;
+	}
+	q->err = why_fail(&q->why, -ENOENT,
+		"there is no kernel named \"%s\"; the directory kernels/ lists all", q->name);
+	answer_view(q, NULL);
+}
+
+static void begin_view(void *arg)
+{
+	struct view_query *q = arg;
+	struct failed_view *f = failed_find(q->cache, q->name, q->reference);
+	if (f)
+		fail_view(q, f->err, &f->why);
+	else
+		resolve(q);
 }
 
 void cache_view(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg)
@@ -321,8 +394,12 @@ void cache_view(struct cache *c, const char *name, const char *reference, cache_
 	q->name = xstrdup(name);
 	q->reference = xstrdup(reference);
 	q->waiters = w;
+	q->by_digest = digest_parse(reference, &q->digest) == 0;
 	q->next = c->views_waiting;
 	c->views_waiting = q;
-	q->err = why_fail(&q->why, -ECANCELED, "the cache is closing");
-	cache_job(c, resolve_run, resolve_done, q);
+	c->refs++;
+	if (c->views_failed || c->place_count == 0)
+		loop_defer(c->loop, begin_view, q);
+	else
+		resolve(q);
 }

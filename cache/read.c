@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * read.c: bytes of files. What is in a pack and in memory is answered at once; the rest is chunks fetched by
- * the pool, each once, however many wait for it.
+ * read.c: bytes of files. What is in a pack and in memory is answered at once; the rest is chunks, each fetched
+ * once, however many wait for it: from the disk and local registries by the pool, from remote ones by
+ * read_remote.c.
  */
 #include "cache/impl.h"
 #include "cache/layer.h"
@@ -43,6 +44,8 @@ static int fetch_chunk(const struct view *v, const struct tree_chunk *c, void *b
 		memset(buf, 0, c->raw);
 		return 0;
 	}
+	if (registry_is_remote(v->registry))
+		return -EAGAIN;
 	autofree char *packed = c->kind == CHUNK_ZSTD ? xmalloc(c->packed) : NULL;
 	int err = v->registry->ops->blob(v->registry, v->name, &l->blob, l->blob_size, c->blob_off,
 		packed ? packed : buf, c->packed, why);
@@ -66,40 +69,70 @@ static bool wait_for_others(struct pack *p, uint32_t number)
 	return false;
 }
 
-int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
+/* Of (data), which is what a registry gave for chunk (i). Keeps it. */
+static int check_chunk(const struct view *v, uint32_t i, const void *data, struct why *why)
 {
 	const struct tree_chunk *c = &v->content->tree->chunks[i];
 	char text[DIGEST_TEXT_LEN + 1];
 	struct digest is;
+	uint32_t number = 0;
+	struct pack *p = content_pack(v->content, i, &number)->pack;
+	digest_of(data, c->raw, &is);
+	digest_text(&c->digest, text);
+	if (!digest_equal(&is, &c->digest))
+		return why_fail(why, -EILSEQ,
+			"the bytes from registry %s do not match their digest %s; the registry is damaged or "
+			"dishonest",
+			v->registry->where, text);
+	pack_put(p, number, c, data);
+	return 0;
+}
+
+int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
+{
+	const struct tree_chunk *c = &v->content->tree->chunks[i];
 	struct why in = { 0 };
 	uint32_t number = 0;
 	struct pack *p = content_pack(v->content, i, &number)->pack;
-	bool mine = wait_for_others(p, number);
+	/* (those of a remote registry claim what they ask for in read_remote.c) */
+	bool mine = !registry_is_remote(v->registry) && wait_for_others(p, number);
 	if (pack_get(p, number, c, buf, false) == 0) {
 		if (mine)
 			pack_unclaim(p, number);
 		return 0;
 	}
 	int err = fetch_chunk(v, c, buf, &in);
-	if (!err) {
-		digest_of(buf, c->raw, &is);
-		digest_text(&c->digest, text);
-		if (!digest_equal(&is, &c->digest))
-			err = why_fail(&in, -EILSEQ,
-				"the bytes from registry %s do not match their digest %s; the registry is "
-				"damaged or "
-				"dishonest",
-				v->registry->where, text);
-	}
+	if (err == -EAGAIN)
+		return err;
+	if (!err)
+		err = check_chunk(v, i, buf, &in);
 	if (err) {
 		bad_chunk(v, i, &in);
 		why_fail(why, err, "%s", in.text);
-	} else {
-		pack_put(p, number, c, buf);
 	}
 	if (mine)
 		pack_unclaim(p, number);
 	return err;
+}
+
+void chunk_verify(struct chunk_fetch *f)
+{
+	const struct tree_chunk *c = &f->view->content->tree->chunks[f->chunk];
+	why_clear(&f->why);
+	f->err = 0;
+	f->data = f->packed;
+	if (c->kind == CHUNK_ZSTD) {
+		f->owned = xmalloc(c->raw);
+		f->data = f->owned;
+		f->err = zstd_unpack(f->packed, c->packed, f->owned, c->raw, &f->why);
+	}
+	if (!f->err)
+		f->err = check_chunk(f->view, f->chunk, f->data, &f->why);
+	if (f->err)
+		bad_chunk(f->view, f->chunk, &f->why);
+	if (f->claimed)
+		pack_unclaim(f->ref->pack, f->number);
+	f->claimed = false;
 }
 
 /* --- now -------------------------------------------------------------------------------------- */
@@ -168,13 +201,18 @@ ssize_t view_read_now(struct view *v, uint32_t index, uint64_t off, void *buf, s
 		memcpy(buf, t->strings + f->first + off, (size_t)n);
 		return n;
 	}
+	uint32_t first = 0, last = 0;
 	for (size_t done = 0; done < (size_t)n;) {
 		struct stretch s = stretch_at(t, f, off + done, (size_t)n - done);
 		int err = stretch_now(v, &s, (char *)buf + done);
 		if (err)
 			return err;
+		last = s.chunk;
+		first = done ? first : s.chunk;
 		done += s.len;
 	}
+	if (registry_is_remote(v->registry))
+		read_ahead(v, first, last, false);
 	return n;
 }
 
@@ -198,18 +236,6 @@ struct wait {
 	size_t to;
 };
 
-struct fetch {
-	struct fetch *next; /* in the bucket of the pack */
-	struct pack_ref *ref;
-	uint32_t number; /* in the pack */
-	uint32_t chunk;	 /* in the tree of (view) */
-	struct view *view;
-	struct wait *waits;
-	char *data;
-	int err;
-	struct why why;
-};
-
 static void finish_read(struct read *r, const char *data)
 {
 	r->done(r->arg, r->err, r->err ? &r->why : NULL, r->err ? NULL : data, r->err ? 0 : r->len);
@@ -218,7 +244,7 @@ static void finish_read(struct read *r, const char *data)
 	free(r);
 }
 
-static void answer_wait(const struct fetch *f, const struct wait *w)
+static void answer_wait(const struct chunk_fetch *f, const struct wait *w)
 {
 	struct read *r = w->read;
 	if (f->err && !r->err) {
@@ -231,52 +257,108 @@ static void answer_wait(const struct fetch *f, const struct wait *w)
 		finish_read(r, r->buf || f->err ? r->buf : f->data + w->from);
 }
 
-static void fetch_run(void *arg)
+void chunk_fetch_done(struct chunk_fetch *f)
 {
-	struct fetch *f = arg;
-	f->data = xmalloc(f->view->content->tree->chunks[f->chunk].raw);
-	why_clear(&f->why);
-	f->err = chunk_obtain(f->view, f->chunk, f->data, &f->why);
-}
-
-static void fetch_done(void *arg)
-{
-	struct fetch *f = arg;
-	for (struct fetch **at = &f->ref->fetches[f->number % 64]; *at; at = &(*at)->next) {
+	for (struct chunk_fetch **at = &f->ref->fetches[f->number % 64]; *at; at = &(*at)->next) {
 		if (*at == f) {
 			*at = f->next;
 			break;
 		}
 	}
+	if (f->claimed)
+		pack_unclaim(f->ref->pack, f->number);
 	for (struct wait *w = f->waits, *next; w; w = next) {
 		next = w->next;
 		answer_wait(f, w);
 		free(w);
 	}
 	view_put(f->view);
-	free(f->data);
+	free(f->owned);
 	free(f);
 }
 
-static struct fetch *fetch_for(struct view *v, uint32_t chunk)
+static void fetch_run(void *arg)
+{
+	struct chunk_fetch *f = arg;
+	f->owned = xmalloc(f->view->content->tree->chunks[f->chunk].raw);
+	f->data = f->owned;
+	why_clear(&f->why);
+	f->err = chunk_obtain(f->view, f->chunk, f->owned, &f->why);
+}
+
+static void fetch_done(void *arg)
+{
+	struct chunk_fetch *f = arg;
+	if (f->err == -EAGAIN) { /* it was thought to be here */
+		free(f->owned);
+		f->owned = NULL;
+		chunk_fetch_remote(f);
+		return;
+	}
+	chunk_fetch_done(f);
+}
+
+void chunk_fetch_local(struct chunk_fetch *f)
+{
+	f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
+	cache_job(f->view->cache, fetch_run, fetch_done, f);
+}
+
+static struct chunk_fetch *find_fetch(const struct pack_ref *ref, uint32_t number)
+{
+	struct chunk_fetch *f = ref->fetches[number % 64];
+	while (f && f->number != number)
+		f = f->next;
+	return f;
+}
+
+bool chunk_under_way(const struct pack_ref *ref, uint32_t number)
+{
+	return find_fetch(ref, number) != NULL;
+}
+
+struct chunk_fetch *chunk_fetch_for(struct view *v, uint32_t chunk, bool ahead)
 {
 	uint32_t number = 0;
 	struct pack_ref *ref = content_pack(v->content, chunk, &number);
-	struct fetch *f = ref->fetches[number % 64];
-	while (f && f->number != number)
-		f = f->next;
+	struct chunk_fetch *f = find_fetch(ref, number);
 	if (f)
 		return f;
 	f = xcalloc(1, sizeof(*f));
 	f->ref = ref;
 	f->number = number;
 	f->chunk = chunk;
+	f->was_ahead = ahead;
 	f->view = view_get(v);
-	f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
 	f->next = ref->fetches[number % 64];
 	ref->fetches[number % 64] = f;
-	cache_job(v->cache, fetch_run, fetch_done, f);
+	bool local = !registry_is_remote(v->registry) || pack_has(ref->pack, number) ||
+		     v->content->tree->chunks[chunk].kind == CHUNK_ZEROS;
+	if (local)
+		chunk_fetch_local(f);
+	else
+		chunk_fetch_remote(f);
 	return f;
+}
+
+static void wait_for_chunk(struct read *r, const struct stretch *s, size_t to)
+{
+	struct chunk_fetch *f = chunk_fetch_for(r->view, s->chunk, false);
+	struct wait *w = xmalloc(sizeof(*w));
+	*w = (struct wait){ f->waits, r, s->from, s->len, to };
+	f->waits = w;
+	r->pending++;
+}
+
+void chunk_ask(struct view *v, uint32_t i, view_read_fn *done, void *arg)
+{
+	struct stretch s = { i, 0, v->content->tree->chunks[i].raw };
+	struct read *r = xcalloc(1, sizeof(*r));
+	r->view = view_get(v);
+	r->done = done;
+	r->arg = arg;
+	r->len = s.len;
+	wait_for_chunk(r, &s, 0);
 }
 
 static void read_simple(void *arg)
@@ -289,17 +371,17 @@ static void read_chunks(struct read *r, const struct tree_entry *f, uint64_t off
 {
 	const struct tree *t = r->view->content->tree;
 	struct stretch first = stretch_at(t, f, off, r->len);
+	uint32_t last = first.chunk;
 	if (first.len < r->len)
 		r->buf = xmalloc(r->len);
 	for (size_t done = 0; done < r->len;) {
 		struct stretch s = stretch_at(t, f, off + done, r->len - done);
-		struct fetch *to = fetch_for(r->view, s.chunk);
-		struct wait *w = xmalloc(sizeof(*w));
-		*w = (struct wait){ to->waits, r, s.from, s.len, done };
-		to->waits = w;
-		r->pending++;
+		wait_for_chunk(r, &s, done);
+		last = s.chunk;
 		done += s.len;
 	}
+	if (registry_is_remote(r->view->registry))
+		read_ahead(r->view, first.chunk, last, true);
 }
 
 void view_read(struct view *v, uint32_t index, uint64_t off, size_t len, view_read_fn *done, void *arg)

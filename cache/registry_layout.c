@@ -57,24 +57,29 @@ static int open_dir(const struct layout *l, struct why *why)
 	return fd;
 }
 
-static int check_version(int dirfd, struct why *why)
+int layout_version(const char *text, size_t len, struct why *why)
 {
-	struct stat st;
-	autoclose int fd = open_regular(dirfd, "oci-layout", &st, why);
-	autobuf struct buf text = { 0 };
 	autojson json_t *doc = NULL;
 	const char *version = NULL;
-	if (fd < 0)
-		return fd;
-	int err = io_read_fd(fd, 4096, &text);
-	if (err < 0)
-		return why_fail_errno(why, err, "oci-layout");
-	err = strict_load(text.data ? text.data : "", text.len, "oci-layout", &doc, why);
+	int err = strict_load(text, len, "oci-layout", &doc, why);
 	if (!err)
 		err = strict_text(doc, "imageLayoutVersion", REQUIRED, &version, why);
 	if (!err && strncmp(version, "1.", 2) != 0)
 		err = why_fail(why, -EBADMSG, "oci-layout: version %.20s is not known here", version);
 	return err;
+}
+
+static int check_version(int dirfd, struct why *why)
+{
+	struct stat st;
+	autoclose int fd = open_regular(dirfd, "oci-layout", &st, why);
+	autobuf struct buf text = { 0 };
+	if (fd < 0)
+		return fd;
+	int err = io_read_fd(fd, 4096, &text);
+	if (err < 0)
+		return why_fail_errno(why, err, "oci-layout");
+	return layout_version(text.data ? text.data : "", text.len, why);
 }
 
 /* REF is split at the last ':' that comes after the last '/' (FORMATS.md 1). */
@@ -138,23 +143,32 @@ static void add_unnamed(struct names_draft *d, const json_t *list, const char *w
 	}
 }
 
-static int read_index(struct layout *l, int fd, struct why *why)
+int layout_names(const char *text, size_t len, const char *where, struct names **out, struct why *why)
 {
-	autobuf struct buf text = { 0 };
 	autojson json_t *doc = NULL;
 	json_t *list = NULL;
-	int err = io_read_fd(fd, MAX_LAYOUT_INDEX, &text);
-	if (err < 0)
-		return why_fail_errno(why, err, "index.json");
-	err = strict_load(text.data ? text.data : "", text.len, "index.json", &doc, why);
+	struct names_draft draft = { 0 };
+	int err = strict_load(text, len, "index.json", &doc, why);
 	if (!err)
 		err = strict_list(doc, "manifests", REQUIRED, MAX_CHUNKS, &list, why);
 	if (err)
 		return err;
-	struct names_draft draft = { 0 };
-	add_named(&draft, list, l->base.where);
-	add_unnamed(&draft, list, l->base.where);
-	struct names *fresh = names_finish(&draft);
+	add_named(&draft, list, where);
+	add_unnamed(&draft, list, where);
+	*out = names_finish(&draft);
+	return 0;
+}
+
+static int read_index(struct layout *l, int fd, struct why *why)
+{
+	autobuf struct buf text = { 0 };
+	struct names *fresh;
+	int err = io_read_fd(fd, MAX_LAYOUT_INDEX, &text);
+	if (err < 0)
+		return why_fail_errno(why, err, "index.json");
+	err = layout_names(text.data ? text.data : "", text.len, l->base.where, &fresh, why);
+	if (err)
+		return err;
 	if (l->listing && names_equal(fresh, l->listing)) {
 		names_put(fresh);
 		return 0;
@@ -288,18 +302,4 @@ int registry_layout_open(const char *path, struct registry **out, struct why *wh
 	pthread_mutex_init(&l->lock, NULL);
 	*out = &l->base;
 	return 0;
-}
-
-int registry_open(const char *where, struct registry **out, struct why *why)
-{
-	if (!*where)
-		return why_fail(why, -EINVAL, "a registry without a name");
-	if (strncmp(where, "file://", 7) == 0)
-		where += 7;
-	if (strstr(where, "://"))
-		return why_fail(why, -EPROTONOSUPPORT,
-			"registry %s: only OCI layouts in a directory can be read so far; copy it with: "
-			"skopeo copy docker://... oci:DIR:NAME:TAG",
-			where);
-	return registry_layout_open(where, out, why);
 }

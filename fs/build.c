@@ -81,7 +81,7 @@ static void take_run(struct work_job *j)
 			"the build ended well but did not make %s: its command must put it into $OUT", *p);
 		return;
 	}
-	j->err = images_replace(j->dirfd, "build/out", &j->why);
+	j->err = images_replace(j->dirfd, "build/out", "images", &j->why);
 }
 
 static void take_done(struct instance *in, struct work_job *j)

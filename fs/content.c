@@ -51,18 +51,17 @@ struct reading {
 	uint32_t index;
 	struct node n;
 	content_stalled_fn *stalled;
-	uint64_t here; /* how much had come when the deadline was set */
+	uint64_t came; /* how much had come when the deadline was set */
 };
 
 /* Late only if nothing at all came meanwhile. */
 static void reading_late(void *arg)
 {
 	struct reading *r = arg;
-	uint64_t here, total;
-	view_cached(r->view, &here, &total);
+	uint64_t came = view_progress(r->view);
 	r->deadline = NULL;
-	if (here != r->here) {
-		r->here = here;
+	if (came != r->came) {
+		r->came = came;
 		r->deadline = loop_after(r->fs->loop, LOOKUP_DEADLINE_MS, reading_late, r);
 		return;
 	}
@@ -94,7 +93,6 @@ void content_read(struct fs *fs, fuse_req_t req, struct node n, struct view *v, 
 	static char data[READ_MAX];
 	size = size < READ_MAX ? size : READ_MAX;
 	ssize_t got = view_read_now(v, index, off, data, size);
-	uint64_t total;
 	if (got >= 0) {
 		reply_data(req, data, (size_t)got);
 		return;
@@ -112,7 +110,7 @@ void content_read(struct fs *fs, fuse_req_t req, struct node n, struct view *v, 
 	*r = (struct reading){
 		.fs = fs, .req = req, .view = view_get(v), .index = index, .n = n, .stalled = stalled
 	};
-	view_cached(r->view, &r->here, &total);
+	r->came = view_progress(r->view);
 	r->deadline = loop_after(fs->loop, LOOKUP_DEADLINE_MS, reading_late, r);
 	view_read(r->view, index, off, size, reading_done, r);
 }

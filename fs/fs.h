@@ -11,6 +11,7 @@
  *          caller.c     who is behind a request, and whether he still wants it
  *          session.c    the mount itself: its descriptor, what the kernel is told to forget
  *          tree.c       node numbers and classes; knows nothing of libfuse
+ *          registries.c which registries, and the configuration file
  *          root.c       /, README, modes, status, log             (class FIXED)
  *          kernels.c    kernels/: names and tags                  (class NAMES)
  *          views.c      below a tag: entries, run, cached         (class VIEW)
@@ -36,6 +37,7 @@
 #include "cache/base/log.h"
 #include "cache/base/loop.h"
 #include "cache/cache.h"
+#include "fs/registries.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,7 +52,10 @@ struct fuse_session;
 
 struct fs_options {	   /* set once in main, strings live for ever */
 	char *mountpoint;  /* absolute */
-	char **registries; /* NULL-terminated, absolute paths, in order */
+	struct registry_choices registries; /* in order; at least one */
+	char *ca_file, *auth_file;	    /* for all of them; NULL: the usual */
+	bool offline, insecure;
+	unsigned fresh_s; /* 0: as the cache wants */
 	char *cache_dir;
 	char *state_dir;     /* of this mount point */
 	char *libexec_dir;   /* diverfs-run, diverfs-fullvm, diverfs-build, probe.elf */

@@ -349,6 +349,10 @@ static void lookup_known(struct fs *fs, struct ask *ask)
 	} else if (is_digest(ask->name) && has_tags(d)) {
 		autofree char *repository = repository_of(d->path);
 		views_lookup_tag(fs, ask->req, repository, ask->name, ask->name);
+	} else if (names_missing(fs->kernels->snapshot)) { /* it may be where nobody could look */
+		log_error("kernels: %s: not found, but not all registries could be asked: %s", ask->name,
+			names_missing(fs->kernels->snapshot));
+		reply_err(ask->req, -EHOSTUNREACH);
 	} else {
 		reply_absent(ask->req, NAMES_TTL);
 	}

@@ -98,12 +98,17 @@ static void signalled(void *arg, uint32_t events)
 
 static int add_registries(struct fs *fs, struct why *why)
 {
-	for (char **r = fs->opt.registries; *r; r++) {
-		int err = cache_add_registry(fs->cache, *r, why);
-		if (err)
-			return err;
+	int err = 0;
+	for (size_t i = 0; !err && i < fs->opt.registries.count; i++) {
+		const struct registry_choice *c = &fs->opt.registries.list[i];
+		err = cache_add(fs->cache,
+			&(struct cache_registry){ .where = c->where,
+				.names = (const char *const *)c->names,
+				.ca_file = c->ca_file,
+				.insecure = c->insecure },
+			why);
 	}
-	return 0;
+	return err;
 }
 
 static unsigned pool_threads(void)
@@ -125,6 +130,11 @@ static int begin(struct fs *fs, struct fuse_args *args, struct why *why)
 	struct cache_options options = { .dir = fs->opt.cache_dir,
 		.loop = fs->loop,
 		.pool = fs->pool,
+		.ca_file = fs->opt.ca_file,
+		.auth_file = fs->opt.auth_file,
+		.insecure = fs->opt.insecure,
+		.offline = fs->opt.offline,
+		.fresh_s = fs->opt.fresh_s,
 		.quota = fs->opt.quota };
 	err = cache_open(&options, &fs->cache, why);
 	if (!err)
@@ -258,9 +268,9 @@ static void more_descriptors(void)
 
 static void options_free(struct fs_options *o)
 {
-	for (char **r = o->registries; r && *r; r++)
-		free(*r);
-	free(o->registries);
+	registries_free(&o->registries);
+	free(o->ca_file);
+	free(o->auth_file);
 	free(o->mountpoint);
 	free(o->cache_dir);
 	free(o->state_dir);

@@ -207,11 +207,11 @@ static int own_paths_outside(const struct fs_options *o, struct why *why)
 				"%s: would be hidden by the mount on %s: choose another place (-o cache=, -o "
 				"state=)",
 				paths[i], o->mountpoint);
-	for (char **r = o->registries; *r; r++)
-		if (!outside(*r, o->mountpoint))
+	for (size_t i = 0; i < o->registries.count; i++)
+		if (!outside(o->registries.list[i].where, o->mountpoint))
 			return why_fail(why, -EINVAL,
-				"%s: the registry would be hidden by the mount on %s: mount elsewhere", *r,
-				o->mountpoint);
+				"%s: the registry would be hidden by the mount on %s: mount elsewhere",
+				o->registries.list[i].where, o->mountpoint);
 	return 0;
 }
 

@@ -26,6 +26,7 @@
 #define POS_SRC	    0x100u
 #define POS_KERNEL  0x101u
 #define POS_IMAGES  0x102u
+#define POS_OUT	    0x103u
 #define POS_SCRATCH 0x10000u /* + id */
 #define POS_SERIAL  0x10000u /* in run/: + serial */
 
@@ -115,6 +116,8 @@ static struct workspace *tree_by_name(struct instance *in, const char *name)
 		return in->src;
 	if (strcmp(name, "images") == 0)
 		return in->images;
+	if (strcmp(name, "out") == 0)
+		return in->out;
 	return strcmp(name, "kernel") == 0 ? kernel_dir_get(in) : NULL;
 }
 
@@ -211,6 +214,8 @@ static void list_instance(struct fs *fs, struct listing *l, struct instance *in,
 	if (off < POS_KERNEL && in->kernel_dir && !list_tree(l, "kernel", in->kernel_dir, POS_KERNEL))
 		return;
 	if (off < POS_IMAGES && !list_tree(l, "images", in->images, POS_IMAGES))
+		return;
+	if (off < POS_OUT && !list_tree(l, "out", in->out, POS_OUT))
 		return;
 	n.file = RUN_SCRATCH;
 	for (n.scratch = in->edit.scratch; n.scratch; n.scratch = n.scratch->next) {

@@ -30,12 +30,16 @@
 #define QUOTA_MIN	  (1u << 20)
 
 struct raw { /* as written */
-	char *cache, *state, *quota, *memory, *instances, *qemu, *bwrap, *fsname;
-	int keep, allow_other, foreground, debug, help, version;
+	char *cache, *state, *quota, *memory, *instances, *qemu, *bwrap, *fsname, *fresh, *ca, *credentials, *config;
+	int keep, allow_other, foreground, debug, help, version, offline, insecure;
+	char **given; /* registry=, before those of the command line's words */
+	size_t given_count;
 	char **words; /* registries, then the mount point */
 	size_t count;
 	bool bad;
 };
+
+enum { KEY_REGISTRY = 1 };
 
 #define VALUE(word, field)                                                                                   \
 	{                                                                                                    \
@@ -54,6 +58,13 @@ static const struct fuse_opt spec[] = {
 	VALUE("qemu", qemu),
 	VALUE("bwrap", bwrap),
 	VALUE("fsname", fsname),
+	VALUE("fresh", fresh),
+	VALUE("ca", ca),
+	VALUE("credentials", credentials),
+	VALUE("config", config),
+	FLAG("offline", offline),
+	FLAG("insecure", insecure),
+	FUSE_OPT_KEY("registry=%s", KEY_REGISTRY),
 	FLAG("keep", keep),
 	FLAG("allow_other", allow_other),
 	FLAG("-f", foreground),
@@ -83,9 +94,10 @@ static const char help_text[] =
 	"       diverfs publish DIR LAYOUT [NAME:TAG]\n"
 	"       diverfs conform [options] KERNEL\n"
 	"\n"
-	"Mounts registries of specialised operating-system kernels as files. A registry is a directory with "
-	"an\n"
-	"OCI image layout; without one, or as `embedded', the one that comes with diverfs is taken.\n"
+	"Mounts registries of specialised operating-system kernels as files. A registry is the http(s):// "
+	"address\n"
+	"of an OCI registry or of a served OCI image layout, or a directory with one. Without any, or as\n"
+	"`embedded', the one that comes with diverfs is taken.\n"
 	"To end it: fusermount3 -u mountpoint\n"
 	"\n"
 	"    -o opt[,opt...]    mount options\n"
@@ -100,6 +112,13 @@ static const char help_text[] =
 	"    state=DIR          where instances and the log are  (~/.local/state/diverfs; root: "
 	"/var/lib/diverfs)\n"
 	"    quota=SIZE         how much of it                   (a fifth of its file system)\n"
+	"    registry=WHERE     one more registry (again and again; they are asked in order)\n"
+	"    offline            registries are not asked; only what is cached\n"
+	"    fresh=SECONDS      how old names from registries may be     (30)\n"
+	"    credentials=FILE   instead of the files of docker and podman\n"
+	"    ca=FILE            certificate authority of the registries\n"
+	"    insecure           plain http also to other machines\n"
+	"    config=FILE        list of registries  (~/.config/diverfs/config, /etc/diverfs.conf)\n"
 	"    memory=SIZE        what all running kernels may have together (half of the machine's)\n"
 	"    instances=N        how many instances there may be  (64)\n"
 	"    keep               unmounting leaves running kernels running\n"
@@ -134,6 +153,11 @@ static int each_word(void *data, const char *arg, int key, struct fuse_args *arg
 		r->words[r->count++] = xstrdup(arg);
 		return 0;
 	}
+	if (key == KEY_REGISTRY) {
+		r->given = xrealloc(r->given, (r->given_count + 1) * sizeof *r->given);
+		r->given[r->given_count++] = xstrdup(strchr(arg, '=') + 1);
+		return 0;
+	}
 	if (in_words(arg, passed))
 		return 1;
 	if (in_words(arg, dropped) || in_prefixes(arg, dropped_prefix))
@@ -145,7 +169,7 @@ static int each_word(void *data, const char *arg, int key, struct fuse_args *arg
 
 /* --- values ------------------------------------------------------------------------------------ */
 
-static char *absolute(const char *path)
+char *options_absolute(const char *path)
 {
 	char *real = realpath(path, NULL), here[PATH_MAX];
 	if (real)
@@ -155,7 +179,7 @@ static char *absolute(const char *path)
 	return xasprintf("%s/%s", strcmp(here, "/") ? here : "", path);
 }
 
-/* As absolute, but the last component may be a dead mount, which realpath cannot look at. */
+/* As options_absolute, but the last component may be a dead mount, which realpath cannot look at. */
 static char *absolute_mountpoint(const char *path)
 {
 	char *real = realpath(path, NULL);
@@ -169,7 +193,7 @@ static char *absolute_mountpoint(const char *path)
 	const char *last = slash ? slash + 1 : copy;
 	autofree char *above =
 		slash ? xstrndup(copy, slash == copy ? 1 : (size_t)(slash - copy)) : xstrdup(".");
-	autofree char *dir = absolute(above);
+	autofree char *dir = options_absolute(above);
 	return xasprintf("%s/%s", strcmp(dir, "/") ? dir : "", last);
 }
 
@@ -210,38 +234,6 @@ char *options_installed(const char *what)
 	return xasprintf("%s/%s", exe, what);
 }
 
-/* A mistyped path must not become a mount that shows nothing. What goes away later is the cache's to tell. */
-static char *layout_path(const char *word, struct why *why)
-{
-	char *path = absolute(word);
-	autofree char *mark = path ? xasprintf("%s/oci-layout", path) : NULL;
-	if (mark && !access(mark, F_OK))
-		return path;
-	if (path && !access(path, F_OK))
-		why_fail(why, -EINVAL,
-			"registry %s: that is no OCI image layout: it has no file oci-layout (diverfs "
-			"publish makes one)",
-			word);
-	else
-		why_fail_errno(why, path ? -errno : -ENOENT, "registry %s", word);
-	free(path);
-	return NULL;
-}
-
-static char *registry_path(const char *word, struct why *why)
-{
-	if (strcmp(word, "embedded"))
-		return strstr(word, "://") ? xstrdup(word) : layout_path(word, why);
-	char *path = options_installed("share/diverfs/registry");
-	if (!access(path, F_OK))
-		return path;
-	why_fail_errno(why, -errno,
-		"%s: the embedded registry is missing: install diverfs as a whole (make), or name a registry",
-		path);
-	free(path);
-	return NULL;
-}
-
 static int set_limits(const struct raw *r, struct fs_options *o, struct why *why)
 {
 	uint64_t n = INSTANCES_DEFAULT;
@@ -254,27 +246,40 @@ static int set_limits(const struct raw *r, struct fs_options *o, struct why *why
 	if (!err && r->instances)
 		err = conf_number("instances", r->instances, 1, INSTANCES_MAX, &n, why);
 	o->instances_max = (uint32_t)n;
+	n = 0;
+	if (!err && r->fresh)
+		err = conf_number("fresh", r->fresh, 1, 86400, &n, why);
+	o->fresh_s = (unsigned)n;
 	return err;
+}
+
+/* The words of the command line first, then -o registry=. */
+static int set_registries(const struct raw *r, struct fs_options *o, struct why *why)
+{
+	size_t words = r->count - 1, n = words + r->given_count;
+	autofree char **all = xcalloc(n + 1, sizeof *all);
+	memcpy(all, r->words, words * sizeof *all);
+	for (size_t i = 0; i < r->given_count; i++)
+		all[words + i] = r->given[i];
+	return registries_choose(r->config, all, n, &o->registries, why);
 }
 
 static int set_paths(const struct raw *r, struct fs_options *o, struct why *why)
 {
-	size_t n = r->count - 1;
-	o->mountpoint = absolute_mountpoint(r->words[n]);
-	o->registries = xcalloc(n + 2, sizeof *o->registries);
-	for (size_t i = 0; i < (n ? n : 1); i++) {
-		o->registries[i] = registry_path(n ? r->words[i] : "embedded", why);
-		if (!o->registries[i])
-			return why ? why->err : -ENOENT;
-	}
+	int err = set_registries(r, o, why);
+	if (err)
+		return err;
+	o->mountpoint = absolute_mountpoint(r->words[r->count - 1]);
+	o->ca_file = r->ca ? options_absolute(r->ca) : NULL;
+	o->auth_file = r->credentials ? options_absolute(r->credentials) : NULL;
 	o->cache_dir =
-		r->cache ? absolute(r->cache) : default_dir("XDG_CACHE_HOME", ".cache", "/var/cache/diverfs");
-	o->state_dir = r->state ? absolute(r->state)
+		r->cache ? options_absolute(r->cache) : default_dir("XDG_CACHE_HOME", ".cache", "/var/cache/diverfs");
+	o->state_dir = r->state ? options_absolute(r->state)
 				: default_dir("XDG_STATE_HOME", ".local/state", "/var/lib/diverfs");
 	o->libexec_dir = options_installed("libexec/diverfs");
-	o->qemu = r->qemu && strchr(r->qemu, '/') ? absolute(r->qemu)
+	o->qemu = r->qemu && strchr(r->qemu, '/') ? options_absolute(r->qemu)
 						  : xstrdup(r->qemu ? r->qemu : "qemu-system-x86_64");
-	o->bwrap = r->bwrap && strchr(r->bwrap, '/') ? absolute(r->bwrap)
+	o->bwrap = r->bwrap && strchr(r->bwrap, '/') ? options_absolute(r->bwrap)
 						     : xstrdup(r->bwrap ? r->bwrap : "bwrap");
 	return 0;
 }
@@ -284,7 +289,10 @@ static const char *source(const struct raw *r, const struct fs_options *o)
 {
 	if (r->fsname)
 		return r->fsname;
-	return r->count > 1 && strcmp(r->words[0], "embedded") ? o->registries[0] : "embedded";
+	autofree char *embedded = options_installed("share/diverfs/registry");
+	const char *first = o->registries.list[0].where;
+	bool named = r->count > 1 && strcmp(r->words[0], "embedded");
+	return named || strcmp(first, embedded) ? first : "embedded";
 }
 
 static void add_mount_options(const struct raw *r, const struct fs_options *o, struct fuse_args *args)
@@ -308,6 +316,13 @@ static void raw_free(struct raw *r)
 	for (size_t i = 0; i < r->count; i++)
 		free(r->words[i]);
 	free(r->words);
+	for (size_t i = 0; i < r->given_count; i++)
+		free(r->given[i]);
+	free(r->given);
+	free(r->fresh);
+	free(r->ca);
+	free(r->credentials);
+	free(r->config);
 	free(r->cache);
 	free(r->state);
 	free(r->quota);
@@ -337,6 +352,8 @@ static int use(const struct raw *r, struct fs_options *o, struct fuse_args *args
 	*o = (struct fs_options){ .keep = r->keep,
 		.allow_other = r->allow_other,
 		.debug = r->debug,
+		.offline = r->offline,
+		.insecure = r->insecure,
 		.foreground = r->foreground || r->debug };
 	if (set_limits(r, o, &why) || set_paths(r, o, &why)) {
 		log_error("%s", why.text);

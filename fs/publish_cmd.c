@@ -14,14 +14,17 @@
 
 #define STEP_NS 100000000u
 
-static const char help_text[] = "usage: diverfs publish DIR LAYOUT [NAME:TAG]\n"
+static const char help_text[] = "usage: diverfs publish [--sign KEY] DIR LAYOUT [NAME:TAG]\n"
 				"\n"
 				"Makes an artifact of the kernel in DIR (kernel.conf, README.md, src/, "
 				"images/) and puts it into the\n"
 				"registry LAYOUT, a directory with an OCI image layout, which is made if "
 				"there is none. NAME:TAG are\n"
 				"kernel.conf's name and version unless they are given. Prints the digest: "
-				"the same files give the same.\n";
+				"the same files give the same.\n"
+				"\n"
+				"--sign KEY  signs it with the private key (PEM, ECDSA P-256 or Ed25519) in "
+				"the file KEY, as cosign does\n";
 
 struct shown {
 	uint64_t last_ns;
@@ -48,6 +51,12 @@ int publish_main(int argc, char **argv)
 		fputs(help_text, stdout);
 		return 0;
 	}
+	const char *key = NULL;
+	if (argc > 2 && !strcmp(argv[1], "--sign")) {
+		key = argv[2];
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc > 1 && !strcmp(argv[1], "--")) {
 		argc--;
 		argv++;
@@ -56,13 +65,13 @@ int publish_main(int argc, char **argv)
 		return 1;
 	}
 	if (argc < 3 || argc > 4) {
-		log_error("publish: usage: diverfs publish DIR LAYOUT [NAME:TAG] (more: diverfs publish "
+		log_error("publish: usage: diverfs publish [--sign KEY] DIR LAYOUT [NAME:TAG] (more: diverfs publish "
 			  "--help)");
 		return 1;
 	}
 	bool tty = isatty(STDERR_FILENO);
 	int err = publish_directory(
-		argv[1], argv[2], argc > 3 ? argv[3] : NULL, tty ? show : NULL, &shown, digest, &why);
+		argv[1], argv[2], argc > 3 ? argv[3] : NULL, key, tty ? show : NULL, &shown, digest, &why);
 	if (shown.any)
 		fputs("\r\033[K", stderr);
 	if (err) {

@@ -21,6 +21,8 @@ int publish_main(int argc, char **argv);
 /* `diverfs conform ...`: likewise, if the program that does it cannot be executed. */
 int conform_main(int argc, char **argv);
 
+/* (path) as it is from the root; need not exist. To be freed. */
+char *options_absolute(const char *path);
 /* The path of what is installed beside this program: "libexec/diverfs", "share/diverfs/registry". To be freed. */
 char *options_installed(const char *what);
 

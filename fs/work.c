@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LAUNCH_MS     60000 /* a deployer bounds its own steps; this is for one that hangs */
+#define LAUNCH_MS     600000 /* a deployer bounds its own steps; this is for one that hangs */
 #define KILL_BUILD_MS 3000
 
 static void work_next(struct instance *in);
@@ -31,6 +31,8 @@ static void work_end(struct instance *in, int err, const struct why *why)
 
 	timer_cancel(w->deadline);
 	w->deadline = NULL;
+	chosen_put(w->ros);
+	w->ros = NULL;
 	w->active = w->launch = w->force = w->fill = w->again = w->cancelled = w->probed = false;
 	workspace_thaw(in->src);
 	w->step = WORK_IDLE;
@@ -199,8 +201,10 @@ static void begin_launch(struct instance *in, const struct settings *s)
 
 void work_launched(struct instance *in, int err, const struct why *why)
 {
-	if (in->work.active && in->work.step == WORK_LAUNCH)
+	if (in->work.active && in->work.step == WORK_LAUNCH) {
+		workspace_reset(in->out);
 		work_end(in, err, why);
+	}
 }
 
 void work_machine_gone(struct instance *in)
@@ -280,15 +284,21 @@ static int images_due(struct instance *in, const struct settings *s, struct why 
 	return 1;
 }
 
-static void next_after_images(struct instance *in, const struct settings *s)
+static void next_after_images(struct instance *in, struct settings *s)
 {
 	struct work *w = &in->work;
+	struct why why = { 0 };
+	int err;
 
 	if (!w->launch) {
 		work_end(in, 0, NULL);
 	} else if (!w->probed) {
 		pending_answer(in, PENDING_BUILD, 0, 0);
 		begin_probe(in, s->mode);
+	} else if (s->mode != MODE_FULLVM && !w->ros) {
+		begin_ros(in, s);
+	} else if (s->mode != MODE_FULLVM && (err = ros_settle(in, s, &why)) < 0) {
+		work_end(in, err, &why);
 	} else if (in->machine.dep) { /* the last machine's, which waits for a reader of stdout */
 		work_step_begin(in, WORK_CLEAR);
 		machine_dismiss(in);
@@ -354,6 +364,8 @@ static void work_start(struct instance *in)
 	w->active = true;
 	w->step = WORK_IDLE;
 	w->cancelled = w->probed = w->again = false;
+	chosen_put(w->ros);
+	w->ros = NULL;
 	instance_marks_clear(in);
 	work_next(in);
 }
@@ -467,8 +479,8 @@ void work_cancel(struct instance *in)
 
 static void clean_run(struct work_job *j)
 {
-	static const char *const made[] = { "images", "images.new", "kernel", "kernel.new", "kernel.lower",
-		"build" };
+	static const char *const made[] = { "images", "images.new", "kernel", "kernel.new", "kernel.lower", "build",
+		"ros", "ros.new", "out" };
 
 	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]) && !j->err; i++)
 		j->err = io_remove_tree(j->dirfd, made[i]);
@@ -479,6 +491,7 @@ static void clean_done(struct instance *in, struct work_job *j)
 	if (j->err)
 		instance_error(in, j->err, "clean: some files of the build could not be removed");
 	workspace_reset(in->images);
+	workspace_reset(in->out);
 }
 
 int work_clean(struct instance *in, struct why *why)
@@ -487,7 +500,7 @@ int work_clean(struct instance *in, struct why *why)
 
 	if (instance_busy(in))
 		return why_fail(why, -EBUSY, "clean: %s is %s; stop it first", in->name, instance_state(in));
-	w->built[0] = w->sources_from[0] = '\0';
+	w->built[0] = w->sources_from[0] = w->ros_from[0] = '\0';
 	in->streams.build_log.epoch++;
 	in->streams.build_log.end = 0;
 	in->gen[RUN_BUILD_LOG]++;
@@ -500,6 +513,8 @@ int work_clean(struct instance *in, struct why *why)
 
 void work_free(struct instance *in)
 {
+	chosen_put(in->work.ros);
+	in->work.ros = NULL;
 	timer_cancel(in->work.deadline);
 	in->work.deadline = NULL;
 }

@@ -48,8 +48,20 @@ void begin_images(struct instance *in);
 /* (source): what `built` becomes. Checks the kernel's sources out first where they are not there. */
 void begin_build(struct instance *in, const struct settings *s, const char *source);
 
-/* In a job: the directory (from) becomes images/; workspace_reset follows on the loop. */
-int images_replace(int dirfd, const char *from, struct why *why);
+/* Puts the files that (wanted) names into the directory (to), below which export_clear has made room in a job, and calls
+ * (done). */
+typedef void exported_fn(struct instance *in, struct chosen *kernel, int err, const struct why *why);
+void export_begin(struct instance *in, struct chosen *kernel, const char *to,
+	void (*wanted)(const struct kernel_conf *k, const char *out[]), exported_fn *done);
+void export_clear(struct work_job *j, const char *to);
+
+/* ros.c: finds the ROS that the config names, and brings its image and initrd to ros/. */
+void begin_ros(struct instance *in, const struct settings *s);
+/* Then: its defaults where config says nothing, and whether all fits. */
+int ros_settle(const struct instance *in, struct settings *s, struct why *why);
+
+/* In a job: the directory (from) becomes (to), images/ or ros/; for images/ workspace_reset follows on the loop. */
+int images_replace(int dirfd, const char *from, const char *to, struct why *why);
 /* The images of all modes that the kernel runs in, NULL-terminated; pointers into its kernel.conf. At most 2
  * a mode. */
 #define IMAGES_MAX (2 * MODE_COUNT)

@@ -440,6 +440,9 @@ void io_write(const void *buf, size_t len);
 void io_console(const void *buf, size_t len);
 int io_key(void); /* waits for a byte typed on the console */
 
+/* net/stack.c: sends what was written to sockets last; NULL in an image without TCP/IP. */
+void net_finish(void) __attribute__((weak));
+
 /* shell.c */
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* to the console */
 void vprint(const char *fmt, va_list args);

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * read_remote.c: chunks from a server. Those that are wanted in one round of the loop, and what is read ahead,
+ * are sorted by their place in the blob; neighbours become one request, a span, of which each chunk is
+ * verified and answered as soon as its bytes are there.
+ *
+ * Reading ahead: a reader that goes forward through the chunks of a layer, which may be one large file or many
+ * small ones, has its window doubled with every step, up to MAX_WINDOW; one that jumps gets what it asks for,
+ * and at least MIN_WINDOW, because a request costs more than that many bytes.
+ */
+#include "cache/base/io.h"
+#include "cache/impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_GAP	   (64u << 10) /* bytes that nobody wants, between two that somebody does */
+#define MAX_SPAN   (1u << 20)
+#define MIN_WINDOW (64u << 10)
+#define MAX_WINDOW (8u << 20)
+#define MAX_AHEAD  (32u << 20) /* under way in all, for nobody yet */
+#define NEAR	   16u	       /* chunks that a reader may leave out and still go forward */
+#define FAILED_NS  UINT64_C(3000000000)
+#define OTHERS_NS  UINT64_C(2000000000)
+
+struct span {
+	struct cache *cache;
+	struct view *view;
+	struct pack_ref *ref;
+	struct digest blob;
+	uint64_t blob_size, off;
+	char *buf;
+	size_t len, have;
+	bool ahead; /* counted in cache->ahead */
+	unsigned refs;
+	struct chunk_fetch **list; /* by place in the blob */
+	uint32_t count, next;	   /* next: the first that has not gone to the pool */
+};
+
+static const struct tree_chunk *chunk_of(const struct chunk_fetch *f)
+{
+	return &f->view->content->tree->chunks[f->chunk];
+}
+
+static void span_put(struct span *s)
+{
+	if (--s->refs > 0)
+		return;
+	view_put(s->view);
+	free(s->buf);
+	free(s->list);
+	free(s);
+}
+
+/* --- verifying --------------------------------------------------------------------------------- */
+
+static void verify_run(void *arg)
+{
+	chunk_verify(arg);
+}
+
+static void verify_done(void *arg)
+{
+	struct chunk_fetch *f = arg;
+	struct span *span = f->span;
+	struct spool *spool = f->spool;
+	chunk_fetch_done(f);
+	if (span)
+		span_put(span);
+	if (spool)
+		spool_put(spool);
+}
+
+static void span_some(void *arg, size_t have)
+{
+	struct span *s = arg;
+	s->ref->came += have - s->have;
+	s->have = have;
+	for (; s->next < s->count; s->next++) {
+		struct chunk_fetch *f = s->list[s->next];
+		const struct tree_chunk *c = chunk_of(f);
+		if (c->blob_off - s->off + c->packed > have)
+			return;
+		f->span = s;
+		f->packed = s->buf + (c->blob_off - s->off);
+		s->refs++;
+		cache_job(s->cache, verify_run, verify_done, f);
+	}
+}
+
+/* --- the end of a span ------------------------------------------------------------------------- */
+
+static void fail_rest(struct span *s, int err, const struct why *why)
+{
+	struct pack_ref *ref = s->ref;
+	for (; s->next < s->count; s->next++) {
+		struct chunk_fetch *f = s->list[s->next];
+		if (f->waits && err == -EHOSTUNREACH) { /* somebody waited in vain: the next ones need not */
+			ref->failed_until_ns = clock_mono_ns() + FAILED_NS;
+			ref->failed = err;
+			ref->why = *why;
+		}
+		f->err = why_fail(&f->why, err, "%s", why->text);
+		chunk_fetch_done(f);
+	}
+	span_put(s);
+}
+
+/* The server does not serve parts: all of the blob is here now. */
+static void spooled(void *arg, int err, const struct why *why, struct spool *spool)
+{
+	struct span *s = arg;
+	if (err) {
+		fail_rest(s, err, why);
+		return;
+	}
+	for (; s->next < s->count; s->next++) {
+		struct chunk_fetch *f = s->list[s->next];
+		f->spool = spool_ref(spool);
+		f->packed = spool_bytes(spool) + chunk_of(f)->blob_off;
+		cache_job(s->cache, verify_run, verify_done, f);
+	}
+	import_layer(s->view, s->list[0]->chunk, spool);
+	spool_put(spool);
+	span_put(s);
+}
+
+static void span_done(void *arg, int err, const struct why *why)
+{
+	struct span *s = arg;
+	if (s->ahead)
+		s->cache->ahead -= s->len;
+	s->ahead = false;
+	if (err == -EOPNOTSUPP)
+		spool_get(s->cache, s->view->registry, s->view->name, &s->blob, s->blob_size, spooled, s);
+	else if (err)
+		fail_rest(s, err, why);
+	else
+		span_put(s);
+}
+
+/* --- the batch --------------------------------------------------------------------------------- */
+
+static int by_place(const void *a, const void *b)
+{
+	const struct chunk_fetch *x = *(struct chunk_fetch *const *)a, *y = *(struct chunk_fetch *const *)b;
+	const struct tree_chunk *c = chunk_of(x), *d = chunk_of(y);
+	if (x->ref != y->ref)
+		return x->ref < y->ref ? -1 : 1;
+	return c->blob_off < d->blob_off ? -1 : c->blob_off > d->blob_off;
+}
+
+/* How many of (list) one request is for. A span does not mix who is waited for with what is not. */
+static uint32_t span_length(struct chunk_fetch **list, uint32_t count, uint64_t *end)
+{
+	const struct tree_chunk *first = chunk_of(list[0]);
+	uint32_t n = 1;
+	*end = first->blob_off + first->packed;
+	for (; n < count; n++) {
+		const struct tree_chunk *c = chunk_of(list[n]);
+		uint64_t to = c->blob_off + c->packed;
+		if (list[n]->ref != list[0]->ref || list[n]->view->registry != list[0]->view->registry ||
+			c->layer != first->layer || c->blob_off > *end + MAX_GAP ||
+			to - first->blob_off > MAX_SPAN)
+			break;
+		*end = to > *end ? to : *end;
+	}
+	return n;
+}
+
+static void span_start(struct cache *c, struct chunk_fetch **list, uint32_t count, uint64_t end)
+{
+	struct view *v = list[0]->view;
+	const struct tree_chunk *first = chunk_of(list[0]);
+	const struct tree_layer *l = &v->content->tree->layers[first->layer];
+	struct span *s = xcalloc(1, sizeof(*s));
+	bool wanted = false;
+	for (uint32_t i = 0; i < count; i++)
+		wanted |= !list[i]->was_ahead;
+	s->cache = c;
+	s->view = view_get(v);
+	s->ref = list[0]->ref;
+	s->blob = l->blob;
+	s->blob_size = l->blob_size;
+	s->off = first->blob_off;
+	s->len = (size_t)(end - first->blob_off);
+	s->buf = xmalloc(s->len);
+	s->refs = 1;
+	s->list = xcalloc(count, sizeof(*list));
+	s->count = count;
+	memcpy(s->list, list, count * sizeof(*list));
+	s->ahead = !wanted;
+	if (s->ahead)
+		c->ahead += s->len;
+	struct registry_part p = { .repository = v->name,
+		.digest = s->blob,
+		.size = s->blob_size,
+		.off = s->off,
+		.len = s->len,
+		.to = s->buf,
+		.ahead = s->ahead,
+		.some = span_some };
+	v->registry->ops->ask(v->registry, &p, span_done, s);
+}
+
+static bool fails_at_once(struct chunk_fetch *f)
+{
+	struct pack_ref *ref = f->ref;
+	if (f->view->cache->closing)
+		f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
+	else if (clock_mono_ns() < ref->failed_until_ns)
+		f->err = why_fail(&f->why, ref->failed, "%s", ref->why.text);
+	else
+		return false;
+	chunk_fetch_done(f);
+	return true;
+}
+
+static void look_again(void *arg)
+{
+	struct cache *c = arg;
+	struct chunk_fetch *all = c->others, *next;
+	c->others = NULL;
+	c->others_timer = NULL;
+	for (struct chunk_fetch *f = all; f; f = next) {
+		next = f->batched;
+		if (pack_has(f->ref->pack, f->number))
+			chunk_fetch_local(f);
+		else
+			chunk_fetch_remote(f);
+	}
+	cache_unref(c);
+}
+
+/* True if another process of the same cache is fetching the chunk: then it is waited for, as long as that takes a
+ * healthy one. */
+static bool left_to_others(struct chunk_fetch *f)
+{
+	struct cache *c = f->view->cache;
+	uint64_t now = clock_mono_ns();
+	f->claimed = pack_claim(f->ref->pack, f->number);
+	if (f->claimed || (f->since_ns && now - f->since_ns > OTHERS_NS))
+		return false;
+	if (!f->since_ns)
+		f->since_ns = now;
+	f->batched = c->others;
+	c->others = f;
+	if (!c->others_timer) {
+		c->refs++;
+		c->others_timer = loop_after(c->loop, 3, look_again, c);
+	}
+	return true;
+}
+
+void read_remote_stop(struct cache *c)
+{
+	if (!c->others_timer)
+		return;
+	timer_cancel(c->others_timer);
+	look_again(c);
+}
+
+static void flush(void *arg)
+{
+	struct cache *c = arg;
+	struct chunk_fetch *all = c->batch, **list;
+	uint32_t count = 0, n = 0;
+	c->batch = NULL;
+	for (struct chunk_fetch *f = all; f; f = f->batched)
+		count++;
+	list = xcalloc(count + 1, sizeof(*list));
+	for (struct chunk_fetch *f = all, *next; f; f = next) {
+		next = f->batched;
+		if (!fails_at_once(f) && !left_to_others(f))
+			list[n++] = f;
+	}
+	qsort(list, n, sizeof(*list), by_place);
+	for (uint32_t at = 0, taken; at < n; at += taken) {
+		uint64_t end;
+		taken = span_length(list + at, n - at, &end);
+		span_start(c, list + at, taken, end);
+	}
+	free(list);
+	cache_unref(c);
+}
+
+void chunk_fetch_remote(struct chunk_fetch *f)
+{
+	struct cache *c = f->view->cache;
+	if (!c->batch) {
+		c->refs++;
+		loop_defer(c->loop, flush, c);
+	}
+	f->batched = c->batch;
+	c->batch = f;
+}
+
+/* --- what comes next --------------------------------------------------------------------------- */
+
+/* A reader of which this is the next step, or a new one in the place of the one that began longest ago. */
+static struct ahead *find_reader(struct pack_ref *ref, uint32_t first, uint32_t last)
+{
+	for (unsigned i = 0; i < sizeof(ref->ahead) / sizeof(ref->ahead[0]); i++) {
+		struct ahead *a = &ref->ahead[i];
+		if (a->window && first >= a->last &&
+			first <= (a->until > a->last ? a->until : a->last) + NEAR)
+			return a;
+	}
+	struct ahead *a = &ref->ahead[ref->next_ahead++ % (sizeof(ref->ahead) / sizeof(ref->ahead[0]))];
+	*a = (struct ahead){ .last = last, .until = last + 1 };
+	return a;
+}
+
+/* Packed bytes of chunks that were asked for and not yet read. */
+static uint64_t still_ahead(
+	const struct view *v, const struct tree_layer *l, const struct ahead *a, uint32_t last)
+{
+	const struct tree_chunk *chunks = v->content->tree->chunks + l->first_chunk;
+	uint64_t sum = 0;
+	for (uint32_t i = last + 1; i < a->until && i < l->chunk_count; i++)
+		sum += chunks[i].packed;
+	return sum;
+}
+
+static void ask_ahead(
+	struct view *v, const struct tree_layer *l, struct pack_ref *ref, struct ahead *a, uint64_t have)
+{
+	const struct tree_chunk *chunks = v->content->tree->chunks + l->first_chunk;
+	if (a->until <= a->last)
+		a->until = a->last + 1;
+	while (a->until < l->chunk_count && have < a->window && v->cache->ahead < MAX_AHEAD) {
+		uint32_t i = a->until;
+		if (have > 0 && have + chunks[i].packed > a->window && a->window <= MIN_WINDOW)
+			break;
+		if (!pack_has(ref->pack, i) && chunks[i].kind != CHUNK_ZEROS && !chunk_under_way(ref, i))
+			chunk_fetch_for(v, l->first_chunk + i, true);
+		have += chunks[i].packed;
+		a->until++;
+	}
+}
+
+void read_ahead(struct view *v, uint32_t first, uint32_t last, bool missed)
+{
+	const struct tree *t = v->content->tree;
+	const struct tree_layer *l = &t->layers[t->chunks[last].layer];
+	uint32_t number = 0;
+	struct pack_ref *ref = content_pack(v->content, last, &number);
+	if (clock_mono_ns() < ref->failed_until_ns)
+		return;
+	if (!missed && !ref->next_ahead) /* all of it was here from the beginning */
+		return;
+	first = first > l->first_chunk ? first - l->first_chunk : 0;
+	struct ahead *a = find_reader(ref, first, number);
+	uint64_t left = still_ahead(v, l, a, number);
+	if (number > a->last)
+		a->last = number;
+	if (!a->window) {
+		a->window = MIN_WINDOW;
+		left = t->chunks[last].packed; /* what was asked for counts */
+	} else if (left > a->window / 2) {
+		return;
+	} else if (a->window < MAX_WINDOW) {
+		a->window *= 2;
+	}
+	ask_ahead(v, l, ref, a, left);
+}

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# servers.sh: real registries on loopback, for tests; read after lib.sh. Each function starts a server that ends
+# with the test, and puts its address (127.0.0.1:PORT) into $ADDR, its process into $SERVER.
+
+need() { # PROGRAM...: or the test is skipped
+	local p
+	for p; do
+		command -v "$p" >/dev/null || [ -x "/usr/sbin/$p" ] || skip_all "no $p"
+	done
+}
+
+listens() { (exec 3<>"/dev/tcp/${1%:*}/${1##*:}") 2>/dev/null; }
+
+server_up() { # NAME: waits until $ADDR answers
+	within "$SLOW" listens "$ADDR" && return
+	result "not ok" "$1 answers on $ADDR"
+	exit 1
+}
+
+# docker_registry DIR [LINES OF CONFIG]
+docker_registry() {
+	local dir=$1
+	mkdir -p "$dir"
+	cat >"$dir.yml" <<-END
+		version: 0.1
+		log: {level: info, formatter: text}
+		storage: {filesystem: {rootdirectory: $dir}, delete: {enabled: true}}
+		http: {addr: "127.0.0.1:${3:-0}"}
+		${2:-}
+	END
+	docker-registry serve "$dir.yml" >"$dir.log" 2>&1 &
+	SERVER=$!
+	within "$SLOW" grep -q 'listening on' "$dir.log"
+	ADDR=$(grep -o 'listening on [0-9.:]*' "$dir.log" | tail -n 1 | cut -d' ' -f3)
+	server_up docker-registry
+}
+
+# static_server DIR [LINES OF nginx location]: serves DIR as files
+static_server() {
+	local dir=$1 i port conf=$T/nginx.$RANDOM
+	mkdir -p "$conf"
+	chmod 755 "$conf"
+	for i in 1 2 3 4 5 6 7 8; do
+		port=$((20000 + RANDOM % 12000))
+		listens "127.0.0.1:$port" && continue
+		cat >"$conf/nginx.conf" <<-END
+			$([ "$(id -u)" = 0 ] && echo "user root;")
+			daemon off; master_process off; pid $conf/pid; error_log $conf/error.log;
+			events { worker_connections 256; }
+			http {
+			access_log $conf/access.log;
+			client_body_temp_path $conf/body; proxy_temp_path $conf/proxy; fastcgi_temp_path $conf/fcgi;
+			uwsgi_temp_path $conf/uwsgi; scgi_temp_path $conf/scgi;
+			server { listen 127.0.0.1:$port; root $dir; sendfile on; location / { ${2:-} } }
+			}
+		END
+		nginx -p "$conf" -c "$conf/nginx.conf" -e "$conf/error.log" >"$conf/out" 2>&1 &
+		SERVER=$!
+		ADDR=127.0.0.1:$port
+		# shellcheck disable=SC2034
+		STATIC_LOG=$conf/access.log
+		within 10 listens "$ADDR" && kill -0 "$SERVER" 2>/dev/null && return
+	done
+	result "not ok" "nginx answers"
+	exit 1
+}
+
+stop_server() { # PID
+	kill "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
+
+# push LAYOUT REF ADDR [NAME:TAG]: with skopeo
+push() {
+	skopeo copy -q --insecure-policy --dest-tls-verify=false "oci:$1:$2" "docker://$3/${4:-$2}"
+}
+
+# make_kernel DIR NAME BYTES: a kernel with an image of random bytes and some sources
+make_kernel() {
+	mkdir -p "$1/images" "$1/src/app" "$1/src/sub"
+	printf '%s\n' "name = $2" "version = 1.0" "description = A test called $2." "arch = x86_64" \
+		"modes = fullVM" "image = images/kernel.img" "memory = 16M" >"$1/kernel.conf"
+	echo "# $2" >"$1/README.md"
+	head -c "$3" /dev/urandom >"$1/images/kernel.img"
+	echo "int main(void) { return 0; } /* $2 */" >"$1/src/app/main.c"
+	head -c 300000 /dev/urandom >"$1/src/big.bin"
+	for i in $(seq 40); do echo "small file $i of $2" >"$1/src/sub/$i.txt"; done
+	ln -sf app/main.c "$1/src/link"
+}
+
+fetched() { # bytes that came from the network since the mount
+	sed -n 's/^cache .* \([0-9.]*[KMGT]\{0,1\}\) fetched$/\1/p' "$M/status" | numfmt --from=iec
+}
