@@ -141,6 +141,12 @@ static void on_answer(void *arg, const struct fetch_answer *a)
 	http_judge(c, a);
 }
 
+static void on_sent(void *arg, uint64_t bytes)
+{
+	struct http_call *c = arg;
+	c->request.sent(c->request.arg, bytes);
+}
+
 static void start(struct http_call *c)
 {
 	struct http *h = c->http;
@@ -180,6 +186,7 @@ static void start(struct http_call *c)
 		.max = max > HTTP_PAGE_MAX ? max : HTTP_PAGE_MAX,
 		.stall_ms = r->stall_ms,
 		.data = on_data,
+		.sent = r->sent ? on_sent : NULL,
 		.done = on_answer,
 		.arg = c };
 	c->active = true;
