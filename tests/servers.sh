@@ -113,3 +113,19 @@ token_server() {
 	TOKEN_AUTH="auth: {token: {realm: \"http://$ADDR/token\", service: tests, issuer: tests, rootcertbundle: $dir/cert.pem}}"
 }
 b64url() { tr -d '\n' | base64 -w0 | tr '+/' '-_' | tr -d =; }
+
+# faulty LAYOUT NAME: tests/registry/faulty.c; fault NAME LINE... replaces its plan, its log is $T/NAME.requests
+faulty() {
+	: >"$T/$2.plan"
+	"$TOOLS/registry/faulty" "$1" "$T/$2.plan" "$T/$2.requests" >"$T/$2.port" &
+	SERVER=$!
+	within "$SLOW" grep -q . "$T/$2.port"
+	ADDR=127.0.0.1:$(cat "$T/$2.port")
+	server_up faulty
+}
+fault() {
+	local name=$1
+	shift
+	printf '%s\n' "$@" >"$T/$name.plan.new"
+	mv "$T/$name.plan.new" "$T/$name.plan"
+}

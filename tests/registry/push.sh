@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # diverfs publish to registries over the network: open ones, and those that want a password or a token.
+# shellcheck disable=SC2034
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
 need docker-registry skopeo nginx openssl htpasswd

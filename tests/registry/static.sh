@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # An OCI image layout behind a web server: with ranges, and without.
+# shellcheck disable=SC2034
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
 need nginx
