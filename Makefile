@@ -11,7 +11,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-PKGS     := fuse3 sqlite3 libxxhash libzstd libcrypto jansson libcurl
+PKGS     := fuse3 sqlite3 libxxhash libzstd zlib libcrypto jansson libcurl
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CPPFLAGS += -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 -DDIVERFS_VERSION='"$(VERSION)"'
@@ -21,6 +21,7 @@ ALL_LDFLAGS = $(LDFLAGS) $(SANITIZE) -pthread
 # Asked once, and only when something is compiled: make demo may have to install pkg-config first.
 pkg_cflags = $(eval pkg_cflags := $(shell pkg-config --cflags $(PKGS)))$(pkg_cflags)
 pkg_libs   = $(eval pkg_libs := $(shell pkg-config --libs $(PKGS)))$(pkg_libs)
+archive_libs = $(eval archive_libs := $(shell pkg-config --libs libarchive))$(archive_libs)
 test_libs  = $(eval test_libs := $(shell pkg-config --libs cmocka))$(test_libs)
 
 O       := $(BUILD)/obj
@@ -32,18 +33,23 @@ TESTS   := $(BUILD)/tests
 
 objs = $(patsubst %.c,$(O)/%.o,$(sort $(wildcard $(1))))
 
+UNPACK_O := $(call objs,cache/unpack/*.c)
 BASE_O   := $(call objs,cache/base/*.c)
 CACHE_O  := $(call objs,cache/*.c)
 FS_O     := $(call objs,fs/*.c)
 CLIENT_O := $(call objs,fs/client/*.c)
 DEPLOY_O := $(call objs,deployers/*.c)
 FULLVM_O := $(call objs,deployers/fullvm/*.c)
+SPLITVM_O := $(call objs,deployers/splitvm/*.c)
+TALK_O   := $(O)/deployers/cokernel/talk.o
+ROOT_O   := $(call objs,deployers/root/*.c)
 BUILD_O  := $(call objs,deployers/build/*.c)
 CONFORM_O := $(call objs,deployers/conform/*.c)
-MODES_O  := $(filter-out %/main.o,$(FULLVM_O) $(BUILD_O))
+MODES_O  := $(filter-out %/main.o,$(FULLVM_O) $(SPLITVM_O) $(BUILD_O) $(ROOT_O)) $(TALK_O)
 
-PROGRAMS := $(BIN)/diverfs $(LIBEXEC)/diverfs-run $(LIBEXEC)/diverfs-fullvm $(LIBEXEC)/diverfs-build \
-	    $(LIBEXEC)/diverfs-conform
+PROGRAMS := $(BIN)/diverfs $(LIBEXEC)/diverfs-run $(LIBEXEC)/diverfs-fullvm $(LIBEXEC)/diverfs-splitvm \
+	    $(LIBEXEC)/diverfs-root $(LIBEXEC)/diverfs-build $(LIBEXEC)/diverfs-conform \
+	    $(LIBEXEC)/diverfs-unpack
 
 .PHONY: all programs kernels registry demo check check-asan check-tsan soak bench lint format
 .PHONY: install uninstall deps help clean
@@ -56,6 +62,14 @@ programs: $(PROGRAMS) $(if $(wildcard examples/diver),$(BIN)/diver)
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(pkg_cflags) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The names of the system calls, as a C table.
+$(O)/cache/base/sysnames.o: $(O)/gen/sysnames.inc
+$(O)/cache/base/sysnames.o: CPPFLAGS += -I$(O)/gen
+$(O)/gen/sysnames.inc: Makefile
+	@mkdir -p $(@D)
+	echo '#include <asm/unistd_64.h>' | $(CC) -E -dM - | sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9]*\)$$/[\2] = "\1",/p' >$@.tmp
+	@test -s $@.tmp && mv $@.tmp $@
 
 $(O)/libbase.a: $(BASE_O)
 $(O)/libcache.a: $(CACHE_O)
@@ -70,8 +84,13 @@ $(O)/%.a:
 $(BIN)/diverfs: $(FS_O) $(O)/libcache.a $(O)/libbase.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
+$(LIBEXEC)/diverfs-unpack: $(UNPACK_O)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(archive_libs)
 $(LIBEXEC)/diverfs-run: $(CLIENT_O) $(O)/libbase.a
 $(LIBEXEC)/diverfs-fullvm: $(FULLVM_O) $(O)/libdeploy.a $(O)/libbase.a
+$(LIBEXEC)/diverfs-splitvm: $(SPLITVM_O) $(TALK_O) $(O)/libdeploy.a $(O)/libbase.a
+$(LIBEXEC)/diverfs-root: $(ROOT_O) $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-conform: $(CONFORM_O) $(O)/libmodes.a $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-build: $(BUILD_O) $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-%:

@@ -5,6 +5,7 @@
 #include "cache/base/io.h"
 #include "cache/fetch.h"
 #include "cache/impl.h"
+#include "cache/search.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,6 +75,7 @@ void cache_unref(struct cache *c)
 	fetcher_free(c->fetcher);
 	query_free(c);
 	names_put(c->names);
+	search_free(c);
 	free(c->ca_file);
 	free(c->auth_file);
 	catalog_close(c->catalog);

@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* catalog.c: alone in including sqlite3. */
+/* catalog.c: the catalog's file, names and trees; catalog_docs.c searches. These two alone include sqlite3. */
 #include "cache/catalog.h"
 
+#include "cache/catalog_inner.h"
+
 #include <errno.h>
-#include <pthread.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-struct catalog {
-	sqlite3 *db;
-	pthread_mutex_t lock; /* a statement is one thread's from bind to reset */
-};
 
 static const char schema[] =
 	"PRAGMA journal_mode = WAL;"
@@ -36,6 +31,8 @@ static int try_open(const char *path, sqlite3 **db)
 	/* sqlite does not wait by itself when two processes turn a new file to WAL */
 	for (int i = 0; i < 500; i++) {
 		rc = sqlite3_exec(*db, schema, NULL, NULL, NULL);
+		if (rc == SQLITE_OK)
+			rc = sqlite3_exec(*db, catalog_docs_schema, NULL, NULL, NULL);
 		if (rc != SQLITE_BUSY)
 			break;
 		usleep(10000);
@@ -86,7 +83,7 @@ void catalog_close(struct catalog *c)
 	free(c);
 }
 
-static sqlite3_stmt *prepare(struct catalog *c, const char *sql)
+sqlite3_stmt *catalog_prepare(struct catalog *c, const char *sql)
 {
 	sqlite3_stmt *s = NULL;
 	if (sqlite3_prepare_v2(c->db, sql, -1, &s, NULL) != SQLITE_OK)
@@ -94,13 +91,12 @@ static sqlite3_stmt *prepare(struct catalog *c, const char *sql)
 	return s;
 }
 
-static void bind_text(sqlite3_stmt *s, int i, const char *text)
+void catalog_bind(sqlite3_stmt *s, int i, const char *text)
 {
 	sqlite3_bind_text(s, i, text, -1, SQLITE_STATIC);
 }
 
-/* Runs a statement that yields no rows. */
-static bool run(struct catalog *c, sqlite3_stmt *s)
+bool catalog_run(struct catalog *c, sqlite3_stmt *s)
 {
 	int rc = s ? sqlite3_step(s) : SQLITE_ERROR;
 	if (rc != SQLITE_DONE && s)
@@ -112,23 +108,23 @@ static bool run(struct catalog *c, sqlite3_stmt *s)
 
 static bool replace_names(struct catalog *c, const char *registry, const struct names *names)
 {
-	sqlite3_stmt *place = prepare(c, "INSERT OR REPLACE INTO registries VALUES (?1, ?2)");
-	sqlite3_stmt *clear = prepare(c, "DELETE FROM names WHERE place = ?1");
-	sqlite3_stmt *add = prepare(c, "INSERT OR REPLACE INTO names VALUES (?1, ?2, ?3, ?4)");
+	sqlite3_stmt *place = catalog_prepare(c, "INSERT OR REPLACE INTO registries VALUES (?1, ?2)");
+	sqlite3_stmt *clear = catalog_prepare(c, "DELETE FROM names WHERE place = ?1");
+	sqlite3_stmt *add = catalog_prepare(c, "INSERT OR REPLACE INTO names VALUES (?1, ?2, ?3, ?4)");
 	bool ok = place && clear && add;
 	if (ok) {
-		bind_text(place, 1, registry);
+		catalog_bind(place, 1, registry);
 		sqlite3_bind_int64(place, 2, time(NULL));
-		bind_text(clear, 1, registry);
-		ok = run(c, place) && run(c, clear);
+		catalog_bind(clear, 1, registry);
+		ok = catalog_run(c, place) && catalog_run(c, clear);
 	}
 	for (uint32_t i = 0; ok && i < names_count(names); i++) {
 		const struct name *n = names_at(names, i);
-		bind_text(add, 1, registry);
-		bind_text(add, 2, n->name);
-		bind_text(add, 3, n->tag);
-		bind_text(add, 4, n->digest);
-		ok = run(c, add);
+		catalog_bind(add, 1, registry);
+		catalog_bind(add, 2, n->name);
+		catalog_bind(add, 3, n->tag);
+		catalog_bind(add, 4, n->digest);
+		ok = catalog_run(c, add);
 	}
 	sqlite3_finalize(place);
 	sqlite3_finalize(clear);
@@ -151,7 +147,7 @@ void catalog_put_names(struct catalog *c, const char *registry, const struct nam
 	pthread_mutex_unlock(&c->lock);
 }
 
-static const char *column(sqlite3_stmt *s, int i)
+const char *catalog_column(sqlite3_stmt *s, int i)
 {
 	const char *t = (const char *)sqlite3_column_text(s, i);
 	return t ? t : "";
@@ -161,16 +157,17 @@ struct names *catalog_get_names(struct catalog *c, const char *registry, int64_t
 {
 	struct names *names = NULL;
 	pthread_mutex_lock(&c->lock);
-	sqlite3_stmt *when = prepare(c, "SELECT as_of FROM registries WHERE place = ?1");
-	sqlite3_stmt *list = prepare(c, "SELECT name, tag, digest FROM names WHERE place = ?1");
+	sqlite3_stmt *when = catalog_prepare(c, "SELECT as_of FROM registries WHERE place = ?1");
+	sqlite3_stmt *list = catalog_prepare(c, "SELECT name, tag, digest FROM names WHERE place = ?1");
 	if (when && list) {
-		bind_text(when, 1, registry);
-		bind_text(list, 1, registry);
+		catalog_bind(when, 1, registry);
+		catalog_bind(list, 1, registry);
 		if (sqlite3_step(when) == SQLITE_ROW) {
 			struct names_draft d = { 0 };
 			*as_of = sqlite3_column_int64(when, 0);
 			while (sqlite3_step(list) == SQLITE_ROW)
-				names_add(&d, column(list, 0), column(list, 1), registry, column(list, 2));
+				names_add(&d, catalog_column(list, 0), catalog_column(list, 1), registry,
+					catalog_column(list, 2));
 			names = names_finish(&d);
 		}
 	}
@@ -186,13 +183,13 @@ void catalog_put_tag(struct catalog *c, const char *registry, const char *name, 
 	char text[DIGEST_TEXT_LEN + 1];
 	digest_text(digest, text);
 	pthread_mutex_lock(&c->lock);
-	sqlite3_stmt *s = prepare(c, "INSERT OR REPLACE INTO tags VALUES (?1, ?2, ?3, ?4)");
+	sqlite3_stmt *s = catalog_prepare(c, "INSERT OR REPLACE INTO tags VALUES (?1, ?2, ?3, ?4)");
 	if (s) {
-		bind_text(s, 1, registry);
-		bind_text(s, 2, name);
-		bind_text(s, 3, tag);
-		bind_text(s, 4, text);
-		run(c, s);
+		catalog_bind(s, 1, registry);
+		catalog_bind(s, 2, name);
+		catalog_bind(s, 3, tag);
+		catalog_bind(s, 4, text);
+		catalog_run(c, s);
 	}
 	sqlite3_finalize(s);
 	pthread_mutex_unlock(&c->lock);
@@ -204,15 +201,15 @@ struct catalog_tag *catalog_get_tags(struct catalog *c, const char *registry, si
 	size_t cap = 0;
 	*count = 0;
 	pthread_mutex_lock(&c->lock);
-	sqlite3_stmt *s = prepare(c, "SELECT name, tag, digest FROM tags WHERE place = ?1");
+	sqlite3_stmt *s = catalog_prepare(c, "SELECT name, tag, digest FROM tags WHERE place = ?1");
 	if (s)
-		bind_text(s, 1, registry);
+		catalog_bind(s, 1, registry);
 	while (s && sqlite3_step(s) == SQLITE_ROW) {
 		struct catalog_tag t;
-		if (digest_parse(column(s, 2), &t.digest) < 0)
+		if (digest_parse(catalog_column(s, 2), &t.digest) < 0)
 			continue;
-		t.name = xstrdup(column(s, 0));
-		t.tag = xstrdup(column(s, 1));
+		t.name = xstrdup(catalog_column(s, 0));
+		t.tag = xstrdup(catalog_column(s, 1));
 		if (*count == cap) {
 			cap = cap ? 2 * cap : 64;
 			list = xrealloc(list, cap * sizeof(*list));
@@ -229,11 +226,11 @@ void catalog_used_tree(struct catalog *c, const struct digest *d)
 	char text[DIGEST_TEXT_LEN + 1];
 	digest_text(d, text);
 	pthread_mutex_lock(&c->lock);
-	sqlite3_stmt *s = prepare(c, "INSERT OR REPLACE INTO trees VALUES (?1, ?2)");
+	sqlite3_stmt *s = catalog_prepare(c, "INSERT OR REPLACE INTO trees VALUES (?1, ?2)");
 	if (s) {
-		bind_text(s, 1, text);
+		catalog_bind(s, 1, text);
 		sqlite3_bind_int64(s, 2, time(NULL));
-		run(c, s);
+		catalog_run(c, s);
 	}
 	sqlite3_finalize(s);
 	pthread_mutex_unlock(&c->lock);

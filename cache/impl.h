@@ -26,6 +26,7 @@ struct spool;
 #define MAX_REGISTRIES 32u
 #define SCRATCH	       (128u << 10)
 
+struct search;
 struct names_query; /* who waits for names (query.c) */
 struct view_query;  /* who waits for a view */
 struct tags;	    /* digests of tags (tags.h) */
@@ -75,6 +76,7 @@ struct cache {
 	uint64_t names_at;   /* monotonic, when it was checked */
 	struct names_query *names_waiting;
 	struct view_query *views_waiting;
+	struct search *search; /* search.c; NULL: nobody has searched yet */
 	struct failed_view *views_failed; /* for some seconds they fail at once */
 	struct content *contents;
 	struct pack_ref *packs;

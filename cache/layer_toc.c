@@ -4,6 +4,7 @@
  * becomes a tree of JSON objects in memory.
  */
 #include "cache/layer.h"
+#include "cache/layer_toc.h"
 
 #include "cache/limits.h"
 
@@ -120,7 +121,7 @@ static int64_t parse_time(const char *s)
 	return *s == '+' ? t - (h * 60 + m) * 60 : t + (h * 60 + m) * 60;
 }
 
-static int get_digest(const json_t *e, const char *key, struct digest *out, struct why *why)
+int toc_digest(const json_t *e, const char *key, struct digest *out, struct why *why)
 {
 	const char *text = NULL;
 	int err = strict_text(e, key, REQUIRED, &text, why);
@@ -143,8 +144,9 @@ static int flush_chunk(struct reader *r, uint64_t end, struct why *why)
 	return tree_add_chunk(r->b, r->file, &r->last, why);
 }
 
-static int end_file(struct reader *r, struct why *why)
+static int end_file(void *arg, struct why *why)
 {
+	struct reader *r = arg;
 	if (r->file == UINT32_MAX)
 		return 0;
 	int err = flush_chunk(r, r->end, why);
@@ -187,7 +189,7 @@ static int begin_chunk(struct reader *r, const json_t *e, struct why *why)
 	r->waiting = true;
 	if (lone && !json_object_get(e, "chunkDigest"))
 		return 0;
-	return get_digest(e, "chunkDigest", &r->last.digest, why);
+	return toc_digest(e, "chunkDigest", &r->last.digest, why);
 }
 
 static int add_reg(
@@ -206,7 +208,7 @@ static int add_reg(
 	r->waiting = false;
 	err = strict_number(e, "endOffset", REQUIRED, MAX_BLOB, &r->end, why);
 	if (!err)
-		err = get_digest(e, "digest", &r->whole, why);
+		err = toc_digest(e, "digest", &r->whole, why);
 	return err ? err : begin_chunk(r, e, why);
 }
 
@@ -223,13 +225,12 @@ static const struct kind {
 	{ "fifo", ITEM_HIDDEN },
 };
 
-static int add_plain(struct reader *r, const json_t *e, const char *type, const char *name, struct why *why)
+int toc_item(const json_t *e, const char *type, struct tree_item *out, struct why *why)
 {
-	struct tree_item item = { 0 };
 	const char *when = NULL;
 	uint64_t mode = 0;
 	size_t i = 0;
-	uint32_t node;
+	*out = (struct tree_item){ 0 };
 	while (i < sizeof(kinds) / sizeof(*kinds) && strcmp(kinds[i].type, type) != 0)
 		i++;
 	if (i == sizeof(kinds) / sizeof(*kinds))
@@ -238,19 +239,30 @@ static int add_plain(struct reader *r, const json_t *e, const char *type, const 
 	if (!err)
 		err = strict_text(e, "modtime", OPTIONAL, &when, why);
 	if (!err)
-		err = strict_text(e, "linkName", OPTIONAL, &item.target, why);
+		err = strict_text(e, "linkName", OPTIONAL, &out->target, why);
 	if (err)
 		return err;
-	item.kind = kinds[i].kind;
-	item.mode = (uint32_t)mode & 0777; /* set-id and sticky bits mean nothing here */
-	item.mtime = when ? parse_time(when) : 0;
+	out->kind = kinds[i].kind;
+	out->mode = (uint32_t)mode & 0777; /* set-id and sticky bits mean nothing here */
+	out->mtime = when ? parse_time(when) : 0;
+	return 0;
+}
+
+static int add_plain(struct reader *r, const json_t *e, const char *type, const char *name, struct why *why)
+{
+	struct tree_item item;
+	uint32_t node;
+	int err = toc_item(e, type, &item, why);
+	if (err)
+		return err;
 	if (item.kind == ITEM_FILE)
 		return add_reg(r, e, name, &item, why);
 	return tree_add(r->b, r->base, name, &item, &node, why);
 }
 
-static int add_entry(struct reader *r, const json_t *e, struct why *why)
+static int add_entry(void *arg, const json_t *e, struct why *why)
 {
+	struct reader *r = arg;
 	const char *type = NULL, *name = NULL;
 	int err = strict_text(e, "type", REQUIRED, &type, why);
 	if (!err)
@@ -293,7 +305,7 @@ static int malformed(struct why *why)
 	return why_fail(why, -EBADMSG, "the table of contents is not acceptable JSON");
 }
 
-static int read_entries(struct reader *r, struct text *t, struct why *why)
+static int read_entries(const struct toc_visitor *v, struct text *t, struct why *why)
 {
 	uint32_t n = 0;
 	if (!take(t, '['))
@@ -309,16 +321,16 @@ static int read_entries(struct reader *r, struct text *t, struct why *why)
 		int err = strict_load(t->p, len, "table of contents", &e, why);
 		if (!err)
 			err = ++n > MAX_CHUNKS ? why_fail(why, -EFBIG, "more than %u entries", MAX_CHUNKS)
-					       : add_entry(r, e, why);
+					       : v->entry(v->arg, e, why);
 		if (err)
 			return err;
 		t->p += len, t->len -= len;
 	} while (take(t, ','));
-	return take(t, ']') ? end_file(r, why) : malformed(why);
+	return take(t, ']') ? v->end(v->arg, why) : malformed(why);
 }
 
 /* The members around the list are few: they are collected into a small document for the strict reader. */
-static int read_document(struct reader *r, struct text *t, struct why *why)
+static int read_document(const struct toc_visitor *v, struct text *t, struct why *why)
 {
 	autobuf struct buf rest = { 0 };
 	bool seen = false;
@@ -337,7 +349,7 @@ static int read_document(struct reader *r, struct text *t, struct why *why)
 			return malformed(why);
 		skip_blank(t);
 		if (entries) {
-			int err = seen ? malformed(why) : read_entries(r, t, why);
+			int err = seen ? malformed(why) : read_entries(v, t, why);
 			if (err)
 				return err;
 			seen = true;
@@ -370,6 +382,12 @@ static int read_document(struct reader *r, struct text *t, struct why *why)
 	return 0;
 }
 
+int toc_read(const char *text, size_t len, const struct toc_visitor *v, struct why *why)
+{
+	struct text t = { text, len };
+	return read_document(v, &t, why);
+}
+
 int layer_toc_add(struct tree_build *b, uint32_t base, const struct digest *blob, uint64_t blob_size,
 	const struct toc_place *place, const void *packed, struct why *why)
 {
@@ -390,8 +408,7 @@ int layer_toc_add(struct tree_build *b, uint32_t base, const struct digest *blob
 	if (err)
 		return err;
 	struct reader r = { .b = b, .base = base, .file = UINT32_MAX };
-	struct text t = { raw.data, raw.len };
-	err = read_document(&r, &t, why);
+	err = toc_read(raw.data, raw.len, &(struct toc_visitor){ add_entry, end_file, &r }, why);
 	free(r.name);
 	return err;
 }

@@ -11,6 +11,7 @@
 #include "cache/limits.h"
 #include "cache/object.h"
 #include "cache/room.h"
+#include "cache/search.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -346,8 +347,12 @@ static int load_step(
 int load_tree(struct load *l, struct tree **out, struct why *why)
 {
 	int err = load_step(l, &l->digest, 0, out, why);
-	if (!err)
+	if (!err) {
+		char listed[DIGEST_TEXT_LEN + 1];
+		digest_text(&l->digest, listed);
 		catalog_used_tree(l->cache->catalog, &(*out)->head->manifest);
+		search_index(l->cache, l->repository, listed, *out);
+	}
 	return err;
 }
 

@@ -12,6 +12,7 @@
 #include "cache/limits.h"
 #include "cache/publish_check.h"
 #include "cache/publish_layout.h"
+#include "cache/publish_sign.h"
 #include "cache/publish_source.h"
 #include "cache/publish_walk.h"
 
@@ -28,7 +29,7 @@
 #define LEVEL_LARGE 9
 
 struct publishing {
-	const char *dir;
+	const char *dir, *sign_key;
 	int dirfd;
 	struct layout_out out;
 	struct kernel_raw raw;
@@ -345,6 +346,10 @@ static int publish_all(
 		err = put_manifest(p, &d, &size, why);
 	if (!err)
 		err = publish_check(layout, p->conf.name, &d, &p->sums, why);
+	if (!err && p->sign_key) { /* before the tag: nobody who wants a signature finds it without */
+		autofree char *repository = xstrndup(ref, (size_t)(strrchr(ref, ':') - ref));
+		err = publish_signature(&p->out, p->sign_key, repository, &d, why);
+	}
 	if (!err)
 		err = layout_tag(&p->out, ref, &d, size, why);
 	if (!err)
@@ -352,10 +357,10 @@ static int publish_all(
 	return err;
 }
 
-int publish_directory(const char *dir, const char *layout, const char *reference,
+int publish_directory(const char *dir, const char *layout, const char *reference, const char *sign_key,
 	publish_progress_fn *progress, void *arg, char *digest, struct why *why)
 {
-	struct publishing p = { .dir = dir, .out = { layout, -1, -1 }, .meter = { progress, arg, 0, 0 } };
+	struct publishing p = { .dir = dir, .sign_key = sign_key, .out = { layout, -1, -1 }, .meter = { progress, arg, 0, 0 } };
 	autoclose int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return why_fail_errno(why, -errno, "%s", dir);

@@ -19,9 +19,10 @@
 /* Bytes done of all; may be NULL. */
 typedef void publish_progress_fn(void *arg, const char *what, uint64_t done, uint64_t total);
 
-/* (reference) is NAME:TAG, or NULL for what kernel.conf says. (layout) is made if it does not exist. (digest) gets
+/* (sign_key): a private key (cosign.h) by which what is published is signed, or NULL.
+ * (reference) is NAME:TAG, or NULL for what kernel.conf says. (layout) is made if it does not exist. (digest) gets
  * "sha256:..." (DIGEST_TEXT_LEN + 1 bytes, cache.h). */
-int publish_directory(const char *dir, const char *layout, const char *reference, publish_progress_fn *progress,
-	void *arg, char *digest, struct why *why);
+int publish_directory(const char *dir, const char *layout, const char *reference, const char *sign_key,
+	publish_progress_fn *progress, void *arg, char *digest, struct why *why);
 
 #endif

@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 #define TRIES	 3
-#define PATIENCE 60000 /* ms: a registry may check a large blob before it answers */
+#define PATIENCE      10000 /* ms */
+#define PATIENCE_BODY 60000 /* a registry may check a large blob before it answers */
 #define PAUSE_US 500000
 
 struct push {
@@ -83,7 +84,7 @@ static int ask(struct push *p, struct http_request *q, struct reply *r, struct w
 	q->scope = p->scope;
 	q->repository = p->name;
 	q->class = HTTP_NOW;
-	q->stall_ms = PATIENCE;
+	q->stall_ms = q->body_len ? PATIENCE_BODY : PATIENCE;
 	q->done = replied;
 	q->arg = r;
 	http_ask(p->http, q);
@@ -240,45 +241,44 @@ static int tag_manifest(
 	return err;
 }
 
-static int push_parts(struct push *p, const struct artifact *a, struct why *why)
+static int read_parts(
+	const json_t *doc, struct descriptor *config, json_t **layers, uint64_t *size, struct why *why)
 {
-	int err = 0;
-	p->total = a->config.size;
-	for (size_t i = 0; !err && i < json_array_size(a->layers); i++) {
+	json_t *c = NULL;
+	int err = strict_object(doc, "config", REQUIRED, &c, why);
+	if (!err)
+		err = descriptor_read(c, config, why);
+	if (!err)
+		err = strict_list(doc, "layers", REQUIRED, MAX_LAYERS, layers, why);
+	*size = err ? 0 : config->size;
+	for (size_t i = 0; !err && i < json_array_size(*layers); i++) {
 		struct descriptor d;
-		err = descriptor_read(json_array_get(a->layers, i), &d, why);
-		p->total += err ? 0 : d.size;
+		err = descriptor_read(json_array_get(*layers, i), &d, why);
+		*size += err ? 0 : d.size;
 	}
-	for (size_t i = 0; !err && i < json_array_size(a->layers); i++) {
-		struct descriptor d;
-		descriptor_read(json_array_get(a->layers, i), &d, why);
-		err = put_blob(p, &d, why);
-	}
-	return err ? err : put_blob(p, &a->config, why);
+	return err;
 }
 
-static int push_all(struct push *p, const char *digest, const char *tag, struct why *why)
+static int push_one(struct push *p, const struct push_item *item, struct why *why)
 {
 	autobuf struct buf text = { 0 };
-	struct artifact a = { 0 };
-	json_t *doc = NULL;
-	struct descriptor child;
-	int err = read_manifest(p, digest, &text, why);
+	autojson json_t *doc = NULL;
+	struct descriptor d, config;
+	json_t *layers = NULL;
+	int err = read_manifest(p, item->digest, &text, why);
 	if (!err)
-		err = manifest_sort(text.data, text.len, &doc, &child, why);
-	if (err > 0)
-		err = why_fail(why, -EINVAL, "%s is an index, and not a manifest", digest);
-	if (err) {
-		json_decref(doc);
-		return err;
+		err = strict_load(text.data ? text.data : "", text.len, "manifest", &doc, why);
+	if (!err)
+		err = read_parts(doc, &config, &layers, &p->total, why);
+	p->done = 0;
+	for (size_t i = 0; !err && i < json_array_size(layers); i++) {
+		err = descriptor_read(json_array_get(layers, i), &d, why);
+		if (!err)
+			err = put_blob(p, &d, why);
 	}
-	err = artifact_read(&a, doc, why);
 	if (!err)
-		err = push_parts(p, &a, why);
-	if (!err)
-		err = tag_manifest(p, &text, digest, tag, why);
-	artifact_free(&a);
-	return err;
+		err = put_blob(p, &config, why);
+	return err ? err : tag_manifest(p, &text, item->digest, item->tag, why);
 }
 
 /* --- what is there ----------------------------------------------------------------------------- */
@@ -306,8 +306,9 @@ static int open_blobs(const char *layout, struct why *why)
 	return fd < 0 ? why_fail_errno(why, -errno, "%s", path) : fd;
 }
 
-int publish_push(const char *layout, const char *digest, const struct push_to *to, const char *name,
-	const char *tag, publish_progress_fn *progress, void *arg, struct why *why)
+int publish_push(const char *layout, const struct push_to *to, const char *name,
+	const struct push_item *items, size_t count, publish_progress_fn *progress, void *arg,
+	struct why *why)
 {
 	struct push p = { .name = name, .progress = progress, .progress_arg = arg };
 	autoclose int blobs = open_blobs(layout, why);
@@ -330,8 +331,8 @@ int publish_push(const char *layout, const char *digest, const struct push_to *t
 		free(p.scope);
 		p.scope = xasprintf("repository:%s:pull,push", name);
 		p.base = xasprintf("%s/v2/%s", http_url(p.http)->origin, name);
-		if (!err)
-			err = push_all(&p, digest, tag, why);
+		for (size_t i = 0; !err && i < count; i++)
+			err = push_one(&p, &items[i], why);
 		http_free(p.http);
 	}
 	fetcher_free(p.fetcher);

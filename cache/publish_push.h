@@ -23,10 +23,14 @@ struct push_to {
 /* As publish_directory, to a registry. What is made before it is sent lies in $TMPDIR or /var/tmp, and goes away
  * also if the process is killed. Not in a program with threads. */
 int publish_to_registry(const char *dir, const struct push_to *to, const char *reference,
-	publish_progress_fn *progress, void *arg, char *digest, struct why *why);
+	const char *sign_key, publish_progress_fn *progress, void *arg, char *digest, struct why *why);
 
-/* Of a layout: the manifest with this digest becomes (name):(tag). */
-int publish_push(const char *layout, const char *digest, const struct push_to *to, const char *name,
-	const char *tag, publish_progress_fn *progress, void *arg, struct why *why);
+struct push_item {
+	char *digest, *tag; /* of a manifest in the layout */
+};
+
+/* From a layout: each manifest, in order, becomes (name):its tag. */
+int publish_push(const char *layout, const struct push_to *to, const char *name, const struct push_item *items,
+	size_t count, publish_progress_fn *progress, void *arg, struct why *why);
 
 #endif

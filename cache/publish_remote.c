@@ -3,10 +3,11 @@
  * publish_remote.c: publishing to a registry over the network: first into a layout of its own, which is
  * checked as any other, and from there.
  */
+#include "cache/artifact.h"
 #include "cache/base/io.h"
-#include "cache/cache.h"
+#include "cache/cosign.h"
+#include "cache/limits.h"
 #include "cache/publish_push.h"
-#include "cache/registry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,36 +42,69 @@ static pid_t keep_watch(const char *path, int *end)
 	return pid;
 }
 
-/* The name and tag that it was published under. */
-static int published_as(const char *layout, char **name, char **tag, struct why *why)
+/* What was published, in the order in which tags are to move: a signature before what it signs, so that nobody
+ * who wants one finds it missing. */
+struct published {
+	char *name;
+	struct push_item items[2];
+	size_t count;
+};
+
+static void published_free(struct published *p)
 {
-	autobuf struct buf index = { 0 };
-	struct names *names = NULL;
+	for (size_t i = 0; i < p->count; i++) {
+		free(p->items[i].digest);
+		free(p->items[i].tag);
+	}
+	free(p->name);
+}
+
+static void take_item(struct published *p, const char *ref, const char *digest)
+{
+	const char *colon = strrchr(ref, ':');
+	struct push_item item = { xstrdup(digest), xstrdup(colon + 1) };
+	if (!p->name)
+		p->name = xstrndup(ref, (size_t)(colon - ref));
+	if (p->count == 1 && cosign_is_tag(item.tag)) {
+		p->items[1] = p->items[0];
+		p->items[0] = item;
+	} else {
+		p->items[p->count] = item;
+	}
+	p->count++;
+}
+
+static int read_published(const char *layout, struct published *p, struct why *why)
+{
+	autobuf struct buf text = { 0 };
+	autojson json_t *doc = NULL;
+	json_t *list = NULL;
 	autofree char *path = xasprintf("%s/index.json", layout);
-	int err = io_read_file(AT_FDCWD, path, 1u << 20, &index);
+	int err = io_read_file(AT_FDCWD, path, 1u << 20, &text);
 	if (err < 0)
 		return why_fail_errno(why, err, "%s", path);
-	err = layout_names(index.data, index.len, layout, &names, why);
-	if (err)
-		return err;
-	const struct name *n = names_at(names, 0);
-	if (n) {
-		*name = xstrdup(n->name);
-		*tag = xstrdup(n->tag);
-	} else {
-		err = why_fail(why, -EIO, "%s: what was just published is not there", layout);
+	err = strict_load(text.data ? text.data : "", text.len, "index.json", &doc, why);
+	if (!err)
+		err = strict_list(doc, "manifests", REQUIRED, MAX_INDEX_ENTRIES, &list, why);
+	for (size_t i = 0; !err && i < json_array_size(list) && p->count < 2; i++) {
+		const json_t *d = json_array_get(list, i);
+		const char *ref =
+			json_string_value(json_object_get(json_object_get(d, "annotations"), NOTE_REF));
+		const char *digest = json_string_value(json_object_get(d, "digest"));
+		if (ref && digest && strrchr(ref, ':'))
+			take_item(p, ref, digest);
 	}
-	names_put(names);
+	if (!err && !p->count)
+		err = why_fail(why, -EIO, "%s: what was just published is not there", layout);
 	return err;
 }
 
 int publish_to_registry(const char *dir, const struct push_to *to, const char *reference,
-	publish_progress_fn *progress, void *arg, char *digest, struct why *why)
+	const char *sign_key, publish_progress_fn *progress, void *arg, char *digest, struct why *why)
 {
 	const char *tmp = getenv("TMPDIR");
 	autofree char *layout = xasprintf("%s/diverfs-publish-XXXXXX", tmp && *tmp ? tmp : "/var/tmp");
-	autofree char *name = NULL;
-	autofree char *tag = NULL;
+	struct published published = { 0 };
 	int end = -1;
 	if (!mkdtemp(layout))
 		return why_fail_errno(
@@ -80,11 +114,13 @@ int publish_to_registry(const char *dir, const struct push_to *to, const char *r
 		rmdir(layout);
 		return why_fail_errno(why, (int)watcher, "cannot start a process");
 	}
-	int err = publish_directory(dir, layout, reference, progress, arg, digest, why);
+	int err = publish_directory(dir, layout, reference, sign_key, progress, arg, digest, why);
 	if (!err)
-		err = published_as(layout, &name, &tag, why);
+		err = read_published(layout, &published, why);
 	if (!err)
-		err = publish_push(layout, digest, to, name, tag, progress, arg, why);
+		err = publish_push(
+			layout, to, published.name, published.items, published.count, progress, arg, why);
+	published_free(&published);
 	close(end);
 	waitpid(watcher, NULL, 0);
 	return err;

@@ -59,7 +59,17 @@ struct tree_entry {
 };
 _Static_assert(sizeof(struct tree_entry) == 40, "in files; raise TREE_VERSION with any change");
 
-enum chunk_kind { CHUNK_RAW, CHUNK_ZSTD, CHUNK_ZEROS };
+enum chunk_kind {
+	CHUNK_RAW,
+	CHUNK_ZSTD,  /* a frame */
+	CHUNK_ZEROS, /* nowhere in the blob, as is */
+	CHUNK_WHOLE, /* somewhere in an archive without an index: layer_archive.h */
+	CHUNK_GZIP,  /* from (inner) on in a row of gzip members that is cut off: layer_estargz.c */
+};
+static inline bool chunk_has_extent(enum chunk_kind kind)
+{
+	return kind == CHUNK_RAW || kind == CHUNK_ZSTD || kind == CHUNK_GZIP;
+}
 
 /* The chunks of a layer are neighbours, and those of a file, in order. */
 struct tree_chunk {
@@ -69,7 +79,7 @@ struct tree_chunk {
 	uint32_t raw;	 /* bytes of content */
 	uint16_t layer;
 	uint16_t kind;
-	uint32_t unused;
+	uint32_t inner; /* CHUNK_GZIP: bytes to pass over */
 	struct digest digest; /* of the content */
 };
 _Static_assert(sizeof(struct tree_chunk) == 64, "in files; raise TREE_VERSION with any change");

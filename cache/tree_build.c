@@ -268,7 +268,7 @@ int tree_add_chunk(struct tree_build *b, uint32_t file, const struct chunk_item 
 		return why_fail(why, -EFBIG, "more than %u chunks", MAX_CHUNKS);
 	if (c->raw == 0 || c->raw > MAX_CHUNK || c->packed > MAX_CHUNK_PACKED)
 		return why_fail(why, -EFBIG, "a chunk of \"%s\" has an impossible size", name);
-	if (c->kind != CHUNK_ZEROS && (c->packed == 0 || c->blob_off < lim->start || c->blob_off > lim->end ||
+	if (chunk_has_extent(c->kind) && (c->packed == 0 || c->blob_off < lim->start || c->blob_off > lim->end ||
 					      c->packed > lim->end - c->blob_off))
 		return why_fail(why, -EBADMSG, "the content of \"%s\" lies outside of its layer", name);
 	if (c->kind == CHUNK_RAW && c->packed != c->raw)
@@ -276,10 +276,11 @@ int tree_add_chunk(struct tree_build *b, uint32_t file, const struct chunk_item 
 	b->chunks = grow(b->chunks, b->chunk_count, &b->chunk_cap, sizeof(*b->chunks));
 	b->chunks[b->chunk_count++] = (struct tree_chunk){
 		.blob_off = c->blob_off,
-		.packed = c->kind == CHUNK_ZEROS ? 0 : (uint32_t)c->packed,
+		.packed = chunk_has_extent(c->kind) ? (uint32_t)c->packed : 0,
 		.raw = (uint32_t)c->raw,
 		.layer = (uint16_t)(b->layer_count - 1),
 		.kind = (uint16_t)c->kind,
+		.inner = (uint32_t)c->inner,
 		.digest = c->digest,
 	};
 	n->count++;

@@ -47,7 +47,7 @@ int tree_add_layer(struct tree_build *b, const struct digest *blob, uint64_t blo
 	uint64_t limit, struct why *why);
 struct chunk_item {
 	enum chunk_kind kind;
-	uint64_t blob_off, packed, raw;
+	uint64_t blob_off, packed, raw, inner;
 	struct digest digest;
 };
 /* The next chunk of (file), which is the file that was added last. */

@@ -73,7 +73,7 @@ static int check_overlap(const struct tree_build *b, const struct tree_layer *l,
 	uint32_t n = 0;
 	int err = 0;
 	for (uint32_t i = 0; i < l->chunk_count; i++)
-		if (b->chunks[l->first_chunk + i].kind != CHUNK_ZEROS)
+		if (chunk_has_extent(b->chunks[l->first_chunk + i].kind))
 			v[n++] = b->chunks[l->first_chunk + i];
 	qsort(v, n, sizeof(*v), by_extent);
 	for (uint32_t i = 1; i < n && !err; i++)

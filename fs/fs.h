@@ -16,6 +16,8 @@
  *          kernels.c    kernels/: names and tags                  (class NAMES)
  *          views.c      below a tag: entries, run, cached         (class VIEW)
  *          cachedir.c   cache/: numbers, and ctl                   (class CACHE)
+ *          content.c    a read of an artifact's file, which may have to wait for the registry
+ *          search.c     search/: words become links               (class SEARCH)
  *          run.c        all instances: found again when a daemon begins, stopped when it ends
  *          instance.c   what an instance is, its states; texts.c what its small files say
  *          config.c     the text of config, checked; chosen.c its kernel, looked up; edit.c how it is written
@@ -24,7 +26,8 @@
  *          launch.c     deployers: starting, following, finding again; modes.c which there are
  *          files.c      run/ and the files of an instance, names.c their names, pending.c commands that wait (class RUN)
  *          stream.c     what parks: logs.c console, events, build.log; pipes.c stdin and stdout
- *          workspace.c  src/ (writable) and images/: real directories shown   (class SRC)
+ *          workspace.c  src/ (writable) and images/: real directories shown; kernel/, over the registry's
+ *                       sources (class SRC); kernel_dir.c whose they are, difference.c what was changed
  *          client/      diverfs-run, the program behind kernels/NAME/TAG/run
  */
 #ifndef FS_FS_H
@@ -43,6 +46,7 @@
 struct cachedir;
 struct kernels;
 struct run;
+struct searches;
 struct workspaces;
 struct fuse_session;
 
@@ -80,6 +84,7 @@ struct fs {
 	bool stopping;		       /* fs_shutdown was called: nothing new begins */
 	struct kernels *kernels;       /* kernels.c */
 	struct cachedir *cachedir;     /* cachedir.c */
+	struct searches *searches;     /* search.c */
 	struct run *run;	       /* instance.c */
 	struct workspaces *workspaces; /* workspace.c */
 };
@@ -94,6 +99,8 @@ void kernels_free(struct fs *fs);
 void cachedir_init(struct fs *fs);
 void cachedir_stop(struct fs *fs); /* commands that are under way end */
 void cachedir_free(struct fs *fs);
+void searches_init(struct fs *fs);
+void searches_free(struct fs *fs);
 int workspaces_init(struct fs *fs, struct why *why);
 void workspaces_free(struct fs *fs);
 int run_init(struct fs *fs, struct why *why); /* finds instances of an earlier daemon again */

@@ -8,6 +8,7 @@
  */
 #include "fs/kernels.h"
 #include "cache/base/io.h"
+#include "fs/content.h"
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
@@ -111,8 +112,7 @@ static bool good_component(const char *s, size_t len)
 	       !memchr(s, '%', len) && !memchr(s, '/', len);
 }
 
-/* The path that shows repository (name), or NULL for a name that no directory can have. */
-static char *path_for(const struct names *names, const char *name)
+char *kernels_path(const struct names *names, const char *name)
 {
 	struct buf path = { 0 };
 	const char *s = name;
@@ -202,7 +202,7 @@ static void take_over(struct fs *fs, struct names *names)
 	for (uint32_t i = 0; i < names_count(names); i++) {
 		const struct name *n = names_at(names, i);
 		if (!i || strcmp(n->name, names_at(names, i - 1)->name)) {
-			autofree char *path = path_for(names, n->name);
+			autofree char *path = kernels_path(names, n->name);
 			id = path ? show_path(k, path, now) : 0;
 		}
 		if (id && good_component(n->tag, strlen(n->tag)))

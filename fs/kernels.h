@@ -47,7 +47,7 @@ void views_lookup_tag(
 /* The node that such a lookup would give, if the view is in use: true. */
 bool views_node(struct fs *fs, const char *name, const char *reference, const char *listed, struct node *out);
 
-/* What the caller is told of an error of the cache. */
-int cache_errno(int err);
+/* The path below kernels/ that shows repository (name), to be freed; NULL for a name that no directory can have. */
+char *kernels_path(const struct names *names, const char *name);
 
 #endif

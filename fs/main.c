@@ -142,6 +142,7 @@ static int begin(struct fs *fs, struct fuse_args *args, struct why *why)
 	if (!err)
 		err = kernels_init(fs, why);
 	cachedir_init(fs);
+	searches_init(fs);
 	if (!err)
 		err = workspaces_init(fs, why);
 	if (!err)
@@ -157,6 +158,7 @@ static void end(struct fs *fs)
 		run_free(fs);
 	if (fs->workspaces)
 		workspaces_free(fs);
+	searches_free(fs);
 	cachedir_free(fs);
 	kernels_free(fs);
 	ops_free(fs);

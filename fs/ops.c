@@ -43,6 +43,7 @@ static const struct node_ops *const classes[NODE_CLASSES] = {
 	[NODE_RUN] = &run_ops,
 	[NODE_SRC] = &src_ops,
 	[NODE_CACHE] = &cache_ops,
+	[NODE_SEARCH] = &search_ops,
 };
 
 static const struct node_ops *class_of(struct node n)
@@ -64,6 +65,7 @@ static int refusal(struct node n)
 	case NODE_NAMES:
 	case NODE_VIEW:
 	case NODE_CACHE:
+	case NODE_SEARCH:
 		return -EROFS;
 	case NODE_RUN:
 	case NODE_SRC:

@@ -81,7 +81,7 @@ struct node_ops {
 	void (*forget)(struct fs *fs, struct node n, uint64_t nlookup);
 };
 
-extern const struct node_ops fixed_ops, names_ops, view_ops, run_ops, src_ops, cache_ops;
+extern const struct node_ops fixed_ops, names_ops, view_ops, run_ops, src_ops, cache_ops, search_ops;
 
 void reply_err(fuse_req_t req, int err);
 void reply_entry(fuse_req_t req, const struct attr *a);
@@ -129,6 +129,9 @@ bool req_wants_cancel(fuse_req_t req);
 
 /* cachedir.c: the directory itself, for who lists the root. */
 void cachedir_attr(struct fs *fs, struct attr *a);
+
+/* search.c: likewise. */
+void search_attr(struct fs *fs, struct attr *a);
 
 /* Drops what the kernel remembers, from a helper thread, so that the loop never waits for it (PITFALLS 3). */
 void ops_forget_entry(struct fs *fs, struct node dir, const char *name);

@@ -27,6 +27,8 @@ static const char help_text[] = "usage: diverfs publish [options] DIR REGISTRY [
 				"unless they are given.\n"
 				"Prints the digest: the same files give the same.\n"
 				"\n"
+				"    --sign KEY          signs it with the private key (PEM, ECDSA P-256 or "
+				"Ed25519) in the file KEY, as cosign does\n"
 				"    --credentials FILE  instead of the files of docker and podman\n"
 				"    --ca FILE           certificate authority of the registry\n"
 				"    --insecure          plain http also to another machine\n";
@@ -48,7 +50,7 @@ static void show(void *arg, const char *what, uint64_t done, uint64_t total)
 }
 
 struct wanted {
-	const char *dir, *where, *reference;
+	const char *dir, *where, *reference, *sign_key;
 	struct push_to to;
 };
 
@@ -62,7 +64,7 @@ static int usage(void)
 static int read_words(int argc, char **argv, struct wanted *w)
 {
 	static const struct option longs[] = { { "credentials", required_argument, NULL, 'a' },
-		{ "ca", required_argument, NULL, 'c' }, { "insecure", no_argument, NULL, 'i' },
+		{ "ca", required_argument, NULL, 'c' }, { "insecure", no_argument, NULL, 'i' }, { "sign", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' }, { 0 } };
 	int c;
 	opterr = 0;
@@ -79,6 +81,8 @@ static int read_words(int argc, char **argv, struct wanted *w)
 		}
 		if (c == 'a')
 			w->to.auth_file = optarg;
+		if (c == 's')
+			w->sign_key = optarg;
 		if (c == 'c')
 			w->to.ca_file = optarg;
 		w->to.insecure |= c == 'i';
@@ -104,7 +108,7 @@ static int publish_over_network(
 	w->to.insecure |= r.list[0].insecure;
 	if (!w->to.ca_file)
 		w->to.ca_file = r.list[0].ca_file;
-	err = publish_to_registry(w->dir, &w->to, w->reference, progress, arg, digest, why);
+	err = publish_to_registry(w->dir, &w->to, w->reference, w->sign_key, progress, arg, digest, why);
 	registries_free(&r);
 	return err;
 }
@@ -122,7 +126,7 @@ int publish_main(int argc, char **argv)
 	int err = strstr(w.where, "://") && strncmp(w.where, "file://", 7)
 			  ? publish_over_network(&w, progress, &shown, digest, &why)
 			  : publish_directory(w.dir, strncmp(w.where, "file://", 7) ? w.where : w.where + 7,
-				    w.reference, progress, &shown, digest, &why);
+				    w.reference, w.sign_key, progress, &shown, digest, &why);
 	if (shown.any)
 		fputs("\r\033[K", stderr);
 	if (err) {

@@ -6,6 +6,7 @@
  * one reader sees one text from beginning to end.
  */
 #include "cache/base/io.h"
+#include "fs/content.h"
 #include "fs/ops.h"
 
 #include <errno.h>
@@ -53,10 +54,11 @@ static void readme(struct fs *fs, struct buf *out)
 		"filter:\n"
 		"standard input and output, the console on standard error, and the exit status are the "
 		"kernel's.\n"
-		"run/ANY/ is an instance of your own: mkdir makes it; config, src/, deploy, console, wait "
-		"and others\n"
-		"are its files; rm -r ends it. modes: what can be launched here. status: what is there and "
+		"run/ANY/ is an instance of your own: mkdir makes it; config, src/, kernel/, deploy, "
+		"console, wait and\n"
+		"others are its files; rm -r ends it. modes: what can be launched here. status: what is there and "
 		"runs.\n"
+		"search/WORDS/ has a link to each kernel that matches, as search/sort+mode:fullVM.\n"
 		"cache/ tells what is kept here; `echo pin NAME:TAG > cache/ctl' keeps a kernel.\n"
 		"\n"
 		"Five lines to start with:\n"
@@ -159,6 +161,8 @@ static bool subdir_attr(struct fs *fs, const char *name, struct attr *a)
 		dir_attr(fs, (struct node){ NODE_NAMES, 0, 0 }, 0555, 1, a);
 	else if (!strcmp(name, "run"))
 		dir_attr(fs, (struct node){ NODE_RUN, 0, 0 }, 0700, 1, a);
+	else if (!strcmp(name, "search"))
+		search_attr(fs, a);
 	else if (!strcmp(name, "cache"))
 		cachedir_attr(fs, a);
 	else
@@ -195,7 +199,7 @@ static void fixed_getattr(struct fs *fs, fuse_req_t req, struct node n, struct f
 		file_attr(fs, f, &a);
 	} else if (n.b == FIXED_ROOT) {
 		dir_attr(fs, n, 0555, TTL_EVER, &a);
-		a.nlink = 5;
+		a.nlink = 6;
 	} else {
 		reply_err(req, -ESTALE);
 		return;
@@ -303,8 +307,7 @@ static void fixed_read(
 		log_read(fs, req, h->fd, size, off);
 		return;
 	}
-	size_t left = off < h->text.len ? h->text.len - (size_t)off : 0;
-	reply_data(req, left ? h->text.data + off : "", size < left ? size : left);
+	content_text(req, h->text.data, h->text.len, size, off);
 }
 
 static void fixed_release(struct fs *fs, struct node n, struct fuse_file_info *fi)
@@ -332,7 +335,7 @@ static void fixed_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t
 	struct fuse_file_info *fi)
 {
 	(void)fi;
-	static const char *const dirs[] = { ".", "..", "kernels", "run", "cache" };
+	static const char *const dirs[] = { ".", "..", "kernels", "run", "search", "cache" };
 	struct attr a = { .node = n,
 		.mode = S_IFDIR }; /* nlink 0: names only, sizes when they are asked for */
 #define DIRS (sizeof dirs / sizeof *dirs)

@@ -20,6 +20,7 @@ enum node_class {
 	NODE_RUN,   /* a = instance's serial (0: run/ itself), b = enum run_file */
 	NODE_SRC,   /* a = workspace, b = inode in it (1 is its root) */
 	NODE_CACHE, /* a = 0, b = file of cache/, 0 itself */
+	NODE_SEARCH, /* a = search (0: search/ itself), b = 0, or 1 + number of a result */
 	NODE_CLASSES
 };
 

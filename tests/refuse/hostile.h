@@ -1141,7 +1141,7 @@ static inline int put_good(const char *layout, struct why *why)
 	io_write_file(fd, "src/ok.c", OK_TEXT, strlen(OK_TEXT), 0644, false);
 	io_write_file(fd, "src/good.c", "good\n", 5, 0644, false);
 	io_write_file(fd, "images/kernel.elf", data, sizeof(data), 0644, false);
-	err = publish_directory(dir, layout, NULL, NULL, NULL, digest, why);
+	err = publish_directory(dir, layout, NULL, NULL, NULL, NULL, digest, why);
 	io_remove_tree(AT_FDCWD, dir);
 	return err;
 }

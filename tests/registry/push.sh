@@ -30,6 +30,11 @@ is "mounted from there: the same digest" "$(cat "$M/kernels/art/1/digest")" "$di
 ok "and the same image" cmp "$M/kernels/art/1/images/kernel.img" "$T/k/images/kernel.img"
 unmount_registry
 
+# a signature goes with it, before the tag
+openssl ecparam -name prime256v1 -genkey -noout 2>/dev/null | openssl pkcs8 -topk8 -nocrypt >"$T/key.pem" 2>/dev/null
+is "published with a signature" "$(publish --sign "$T/key.pem" "$T/k" "http://$a" signed:1)" "$digest"
+like "which is there" "$(skopeo inspect --raw --tls-verify=false "docker://$a/signed:${digest/:/-}.sig")" simplesigning
+
 # a password
 mkdir -p "$T/p"
 htpasswd -bcB "$T/p/users" alice secret 2>/dev/null

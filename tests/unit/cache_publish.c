@@ -123,7 +123,7 @@ static void refused(int err, const char *words)
 	struct why why = { 0 };
 	char digest[DIGEST_TEXT_LEN + 1];
 	autofree char *from = xstrdup(at("k")), *to = xstrdup(at("layout"));
-	assert_int_equal(publish_directory(from, to, NULL, NULL, NULL, digest, &why), err);
+	assert_int_equal(publish_directory(from, to, NULL, NULL, NULL, NULL, digest, &why), err);
 	if (!strstr(why.text, words))
 		fail_msg("\"%s\" does not say \"%s\"", why.text, words);
 	assert_int_equal(access(at("layout/index.json"), F_OK), -1);
@@ -161,7 +161,7 @@ static void says_what_is_wrong(void **state)
 	char digest[DIGEST_TEXT_LEN + 1];
 	make_kernel("k", "sort", 1);
 	autofree char *from = xstrdup(at("k")), *to = xstrdup(at("layout"));
-	assert_int_equal(publish_directory(from, to, "UPPER:1", NULL, NULL, digest, &why), -EINVAL);
+	assert_int_equal(publish_directory(from, to, "UPPER:1", NULL, NULL, NULL, digest, &why), -EINVAL);
 }
 
 static void publishes_at_the_same_time(void **state)
@@ -173,7 +173,7 @@ static void publishes_at_the_same_time(void **state)
 		if (fork() == 0) {
 			autofree char *ref = xasprintf("sort:%d", i), *from = xstrdup(at("k")),
 				      *to = xstrdup(at("layout"));
-			_exit(publish_directory(from, to, ref, NULL, NULL, seen, NULL) ? 1 : 0);
+			_exit(publish_directory(from, to, ref, NULL, NULL, NULL, seen, NULL) ? 1 : 0);
 		}
 	}
 	for (int i = 0; i < 6; i++) {

@@ -102,7 +102,7 @@ static inline void publish_to(
 	struct why why = { 0 };
 	char ignored[DIGEST_TEXT_LEN + 1];
 	autofree char *from = xstrdup(at(dir)), *to = xstrdup(at(layout));
-	int err = publish_directory(from, to, ref, NULL, NULL, digest ? digest : ignored, &why);
+	int err = publish_directory(from, to, ref, NULL, NULL, NULL, digest ? digest : ignored, &why);
 	assert_string_equal(why.text, "");
 	assert_int_equal(err, 0);
 }
