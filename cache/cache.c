@@ -84,6 +84,8 @@ void cache_unref(struct cache *c)
 	close_fd(c->trees_fd);
 	close_fd(c->packs_fd);
 	close_fd(c->objects_fd);
+	free(c->unpacker);
+	pthread_mutex_destroy(&c->unpacking);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->idle);
 	free(c->dir);
@@ -163,6 +165,8 @@ int cache_open(const struct cache_options *options, struct cache **out, struct w
 	c->offline = options->offline;
 	c->fresh_ns = (options->fresh_s ? options->fresh_s : FRESH_S) * UINT64_C(1000000000);
 	c->scratch = xmalloc(SCRATCH);
+	c->unpacker = options->unpacker ? xstrdup(options->unpacker) : NULL;
+	pthread_mutex_init(&c->unpacking, NULL);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->idle, NULL);
 	int err = open_dirs(c, why);

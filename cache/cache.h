@@ -45,6 +45,7 @@ struct cache_options {
 	const char *auth_file; /* NULL: the files of docker and podman (auth_files.c) */
 	bool insecure;	       /* plain HTTP to other machines, too */
 	bool offline;	       /* no remote registry is asked anything */
+	const char *unpacker;  /* the program that reads archives (unpack/); NULL: layers without an index are refused */
 	unsigned fresh_s;      /* how old names and tags of a remote registry may be; 0: 30 */
 	uint64_t quota;     /* bytes that the directory may take; 0: a fifth of the file system */
 };

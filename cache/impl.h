@@ -85,6 +85,8 @@ struct cache {
 	struct timer *others_timer;
 	uint64_t ahead;		   /* bytes under way that nobody waits for yet */
 	struct spool *spools;
+	char *unpacker;		   /* the program diverfs-unpack; NULL: there is none */
+	pthread_mutex_t unpacking; /* foreign.c: one at a time */
 
 	char *scratch; /* SCRATCH bytes, for chunks of which a part is read */
 
@@ -186,7 +188,7 @@ struct lack {
 	struct registry_part part;
 	struct buf bytes;
 	struct spool *spool; /* where parts cannot be had: all of the blob */
-	bool there;
+	bool there, whole; /* whole: in a spool, whatever the server can */
 	struct load *load;
 };
 
@@ -198,6 +200,7 @@ struct load {
 	const char *repository;
 	struct digest digest;
 	struct lack *needs;
+	struct whole *wholes; /* load_foreign.c */
 
 	/* load_ask.c */
 	unsigned pending, rounds;
@@ -211,6 +214,9 @@ struct load {
 /* A worker. -EAGAIN: the registry is remote, and what is in l->needs and not there must be fetched first. */
 int load_tree(struct load *l, struct tree **out, struct why *why);
 void load_free_needs(struct load *l);
+void load_free_wholes(struct load *l);
+/* The spool of a blob that is needed whole; NULL: it was noted. */
+struct spool *load_spool(struct load *l, const struct digest *d, uint64_t size);
 /* load_ask.c, the loop: the same until it is done; l->err, l->why, l->tree and l->packs are its result. (l) is the
  * caller's, who sets what is above needs, done and arg. */
 void load_start(struct load *l);

@@ -127,6 +127,7 @@ static int begin(struct fs *fs, struct fuse_args *args, struct why *why)
 		return err;
 	fs->loop = loop_new();
 	fs->pool = pool_new(fs->loop, pool_threads());
+	autofree char *unpacker = xasprintf("%s/diverfs-unpack", fs->opt.libexec_dir);
 	struct cache_options options = { .dir = fs->opt.cache_dir,
 		.loop = fs->loop,
 		.pool = fs->pool,
@@ -135,6 +136,7 @@ static int begin(struct fs *fs, struct fuse_args *args, struct why *why)
 		.insecure = fs->opt.insecure,
 		.offline = fs->opt.offline,
 		.fresh_s = fs->opt.fresh_s,
+		.unpacker = unpacker,
 		.quota = fs->opt.quota };
 	err = cache_open(&options, &fs->cache, why);
 	if (!err)
