@@ -40,12 +40,15 @@ FS_O     := $(call objs,fs/*.c)
 CLIENT_O := $(call objs,fs/client/*.c)
 DEPLOY_O := $(call objs,deployers/*.c)
 FULLVM_O := $(call objs,deployers/fullvm/*.c)
+SPLITVM_O := $(call objs,deployers/splitvm/*.c)
+TALK_O   := $(O)/deployers/cokernel/talk.o
+ROOT_O   := $(call objs,deployers/root/*.c)
 BUILD_O  := $(call objs,deployers/build/*.c)
 CONFORM_O := $(call objs,deployers/conform/*.c)
-MODES_O  := $(filter-out %/main.o,$(FULLVM_O) $(BUILD_O))
+MODES_O  := $(filter-out %/main.o,$(FULLVM_O) $(SPLITVM_O) $(BUILD_O) $(ROOT_O)) $(TALK_O)
 
-PROGRAMS := $(BIN)/diverfs $(LIBEXEC)/diverfs-run $(LIBEXEC)/diverfs-fullvm $(LIBEXEC)/diverfs-build \
-	    $(LIBEXEC)/diverfs-conform $(LIBEXEC)/diverfs-unpack
+PROGRAMS := $(BIN)/diverfs $(LIBEXEC)/diverfs-run $(LIBEXEC)/diverfs-fullvm $(LIBEXEC)/diverfs-splitvm \
+	    $(LIBEXEC)/diverfs-root $(LIBEXEC)/diverfs-build $(LIBEXEC)/diverfs-conform $(LIBEXEC)/diverfs-unpack
 
 .PHONY: all programs kernels registry demo check check-asan check-tsan soak bench lint format
 .PHONY: install uninstall deps help clean
@@ -58,6 +61,14 @@ programs: $(PROGRAMS) $(if $(wildcard examples/diver),$(BIN)/diver)
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(pkg_cflags) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The names of the system calls, as a C table.
+$(O)/cache/base/sysnames.o: $(O)/gen/sysnames.inc
+$(O)/cache/base/sysnames.o: CPPFLAGS += -I$(O)/gen
+$(O)/gen/sysnames.inc: Makefile
+	@mkdir -p $(@D)
+	echo '#include <asm/unistd_64.h>' | $(CC) -E -dM - | sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9]*\)$$/[\2] = "\1",/p' >$@.tmp
+	@test -s $@.tmp && mv $@.tmp $@
 
 $(O)/libbase.a: $(BASE_O)
 $(O)/libcache.a: $(CACHE_O)
@@ -77,6 +88,8 @@ $(LIBEXEC)/diverfs-unpack: $(UNPACK_O)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(archive_libs)
 $(LIBEXEC)/diverfs-run: $(CLIENT_O) $(O)/libbase.a
 $(LIBEXEC)/diverfs-fullvm: $(FULLVM_O) $(O)/libdeploy.a $(O)/libbase.a
+$(LIBEXEC)/diverfs-splitvm: $(SPLITVM_O) $(TALK_O) $(O)/libdeploy.a $(O)/libbase.a
+$(LIBEXEC)/diverfs-root: $(ROOT_O) $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-conform: $(CONFORM_O) $(O)/libmodes.a $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-build: $(BUILD_O) $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-%:

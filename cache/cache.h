@@ -131,7 +131,8 @@ struct entry {
 	const char *target;   /* links only, as written; never followed here */
 };
 
-/* Number of entries; valid indices are below it. */
+/* What only looks things up (view_count to view_path) may be called in any thread while a reference is held.
+ * Number of entries; valid indices are below it. */
 uint32_t view_count(const struct view *v);
 /* 0 or -ENOENT for an index that there is not. Memory only. */
 int view_entry(const struct view *v, uint32_t index, struct entry *out);
@@ -157,7 +158,10 @@ typedef void cache_done_fn(void *arg, int err, const struct why *why);
  * that works, else a copy; mode 0444. (dirfd) is duplicated inside. */
 void view_export(struct view *v, uint32_t index, int dirfd, const char *name, cache_done_fn *done, void *arg);
 /* Makes the directory dirfd/name and fills it with real, writable copies of all below entry (index): files, directories,
- * symbolic links. Owner-writable modes; times kept. */
+ * symbolic links. Owner-writable modes; times kept. Of a file: a copy, dirfd/name. */
 void view_checkout(struct view *v, uint32_t index, int dirfd, const char *name, cache_done_fn *done, void *arg);
+/* Whether the open file (fd) has the content of the view's file (index), which need not be here: 1, 0 or -errno. Any
+ * thread; waits for the disk. */
+int view_same(const struct view *v, uint32_t index, int fd);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * checkout.c: a subtree of a view as real, writable files: what src/ of an instance begins as.
+ * checkout.c: a subtree of a view, or one file, as real, writable files: what src/ of an instance begins as,
+ * and what a file of its kernel/ becomes when it is written to.
  *
  * Every directory is ours, just made, and the tree guarantees that a parent is a directory; so paths below
  * the new directory lead nowhere else.
@@ -20,7 +21,7 @@
 struct checkout {
 	struct view *view;
 	struct copying copying; /* file is NULL between files */
-	int dirfd, top;		/* where it goes; the new directory, -1 before it is made */
+	int dirfd, top;		/* where it goes; the new directory (of a file: dirfd again), -1 before */
 	char *name;
 	uint32_t base;
 	uint32_t *queue; /* entries in breadth-first order */
@@ -56,7 +57,7 @@ static void enqueue_children(struct checkout *k, uint32_t dir)
 
 static int complain(struct checkout *k, const char *path)
 {
-	return why_fail_errno(&k->why, -errno, "cannot make %s/%s", k->name, path + 2);
+	return why_fail_errno(&k->why, -errno, "cannot make %s%s", k->name, *path == '.' ? path + 1 : "");
 }
 
 static void set_time(int dirfd, const char *path, int64_t mtime)
@@ -114,8 +115,24 @@ static int put_entry(struct checkout *k, uint32_t i, int64_t *budget)
 	return err ? err : continue_file(k, budget);
 }
 
+static int make_file(struct checkout *k, const struct tree_entry *f)
+{
+	k->top = fcntl(k->dirfd, F_DUPFD_CLOEXEC, 3);
+	if (k->top < 0)
+		return why_fail_errno(&k->why, -errno, "%s", k->name);
+	int err = begin_file(k, f, k->name);
+	if (err) { /* what is in the way is not ours to undo */
+		close(k->top);
+		k->top = -1;
+	}
+	return err;
+}
+
 static int make_top(struct checkout *k)
 {
+	const struct tree_entry *f = tree_file(k->view->content->tree, k->base);
+	if (f)
+		return make_file(k, f);
 	if (mkdirat(k->dirfd, k->name, 0755) < 0)
 		return why_fail_errno(&k->why, -errno, "cannot make the directory %s", k->name);
 	k->top = openat(k->dirfd, k->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -236,11 +253,11 @@ void view_checkout(
 	k->base = index;
 	k->done = done;
 	k->arg = arg;
-	if (k->dirfd >= 0 && index < t->head->entry_count && t->entries[index].type == ENTRY_DIR) {
+	if (k->dirfd >= 0 && index < t->head->entry_count && t->entries[index].type != ENTRY_LINK) {
 		checkout_begin(k);
 		return;
 	}
 	k->err = k->dirfd < 0 ? why_fail(&k->why, -EBADF, "%s: no directory", name)
-			      : why_fail(&k->why, -ENOTDIR, "entry %u is not a directory", index);
+			      : why_fail(&k->why, -ENOTDIR, "entry %u is no file or directory", index);
 	loop_defer(v->cache->loop, checkout_done, k);
 }

@@ -26,7 +26,7 @@ const char *const launch_names[LAUNCH_COUNT] = { "image", "initrd", "cmdline", "
 	"cpus_max", "machine", "console" };
 
 static const char *const stdout_words[] = { "port", "console", NULL };
-static const char *const terminal_words[] = { "stdin", "console", NULL };
+static const char *const terminal_words[] = { "stdin", "console", "shell", NULL };
 static const char *const machine_words[] = { "auto", "microvm", "pc", NULL };
 static const char *const console_words[] = { "serial", "virtio", "debugcon", "vga", NULL };
 

@@ -16,7 +16,8 @@
  *     console = serial
  *     stdout = port                 port: level 1 of guest.h; console: it has only a console
  *     terminal = stdin              what a terminal is good for: stdin: lines of input; console: there is a shell, so `run`
- *                                   attaches the terminal to the console. Missing: console where stdout = console
+ *                                   attaches the terminal to the console; shell: as console where no arguments are
+ *                                   given, else as stdin. Missing: console where stdout = console
  *     template = app                the directory below src/ that fills an instance's src/
  *     build = make OUT="$OUT" APP="$APP"    run in the copy of src/; missing: cannot be built
  *     tools = make gcc ld           blank-separated programs that the build needs

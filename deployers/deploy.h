@@ -23,7 +23,12 @@
  *            build.log.<n>  of diverfs-build, likewise
  *            end            how it ended: key = value (END_* below); there once the machine has ended,
  *                           kept after the deployer is gone
- *            out/           of diverfs-build: what the build command put into $OUT
+ *            out/           of diverfs-build: what the build command put into $OUT; of split modes: what the program
+ *                           wrote, unpacked when it has ended (a "mark out" tells)
+ *          of split modes also
+ *            ros.console.<n>  the console of the regular OS, a seglog
+ *            syscalls       the delegated and served calls, a table (fs/syscalls.c draws it)
+ *            delegate       the policy of delegated calls; the daemon writes it, COMMAND "policy" says that it is another
  *
  * Frames   cache/base/chan.h over fd 3, or over a connection accepted on `sock`. One daemon at a time:
  *          a new connection (of the same user) takes the place of one that is dead or older.
@@ -65,7 +70,7 @@
 
 #include <stdint.h>
 
-#define DEPLOY_REV       1              /* raise on any change; both sides refuse another value in HELLO */
+#define DEPLOY_REV       2              /* raise on any change; both sides refuse another value in HELLO */
 #define DEPLOY_FD        3
 #define DEPLOY_WINDOW    (1u << 20)     /* bytes unacknowledged, each direction */
 #define DEPLOY_ORPHAN_MS (10 * 60 * 1000)
@@ -78,7 +83,7 @@ enum deploy_exit {
 	DEPLOY_EXIT_USAGE = 64,
 };
 
-enum deploy_stream { DEPLOY_STDIN = 0, DEPLOY_STDOUT = 1, DEPLOY_CONSOLE = 2 };
+enum deploy_stream { DEPLOY_STDIN = 0, DEPLOY_STDOUT = 1, DEPLOY_CONSOLE = 2, DEPLOY_ROS = 3 };
 
 /* Frame types. "D" the daemon sends it, "M" the deployer (machine) does. Unknown types are ignored. */
 enum deploy_frame {
@@ -88,7 +93,7 @@ enum deploy_frame {
 	FRAME_DATA = 2,    /* D stdin, console; M stdout: payload = bytes at offset */
 	FRAME_END = 3,     /* D stdin, M stdout: no byte follows offset */
 	FRAME_ACK = 4,     /* D stdout, M stdin: all bytes before offset are taken */
-	FRAME_CONSOLE = 5, /* M: offset = end of the console's or build's log */
+	FRAME_CONSOLE = 5, /* M: offset = end of the console's or build's log; stream DEPLOY_ROS: of the ROS's console */
 	FRAME_STATE = 6,   /* M: payload = one of DEPLOY_STATES as text */
 	FRAME_EVENT = 7,   /* M: payload = a line for `events`, without newline */
 	FRAME_COMMAND = 8, /* D: payload = a word and arguments as text; offset = a number that the answer repeats */
@@ -120,6 +125,8 @@ _Static_assert(sizeof(struct deploy_hello) == 32, "both ends of a socket rely on
  *   kill     at once
  *   reset    as the button;  pause, resume
  *   resize COLUMNS ROWS      the terminal's size, told to the guest
+ *   reset-hrt                split modes: the kernel begins anew under the ROS, which lives on
+ *   policy                   split modes: DIR/delegate is another
  * Modes may take more; -EOPNOTSUPP says that this one does not. diverfs-build takes stop and kill. */
 
 /* `plan`: keys of every mode. Paths are absolute. Sizes are plain bytes. */
@@ -138,11 +145,21 @@ _Static_assert(sizeof(struct deploy_hello) == 32, "both ends of a socket rely on
 #define PLAN_TEE     "tee"     /* yes or no: see TEE above; no if missing */
 #define PLAN_TIMEOUT "timeout" /* seconds; 0 none */
 #define PLAN_QEMU    "qemu"    /* the QEMU program, absolute or found in PATH */
+/* of split modes */
+#define PLAN_ROS_IMAGE   "ros_image"   /* the ROS's bzImage, initrd, command line (mem= and maxcpus= are added) */
+#define PLAN_ROS_INITRD  "ros_initrd"
+#define PLAN_ROS_CMDLINE "ros_cmdline"
+#define PLAN_ROS_MEMORY  "ros_memory"  /* beside PLAN_MEMORY, which is the kernel's; likewise the CPUs */
+#define PLAN_ROS_CPUS    "ros_cpus"
+#define PLAN_EXEC        "exec"        /* path of a Linux program in the root; may be missing */
+#define PLAN_ROOT        "root"        /* directory that becomes the program's root; may be missing */
+#define PLAN_FILE        "file"        /* a file or tree of the host that the root has too; repeated */
+#define PLAN_ROOTS       "roots"       /* directory in which packed roots are kept for the next time */
 #define PLAN_ORPHAN  "orphan"  /* seconds to wait for a daemon; may be missing: DEPLOY_ORPHAN_MS */
 /* `plan` of diverfs-build */
 #define PLAN_BUILD   "build"   /* the command, for /bin/sh -c, run in the copy of the kernel's sources */
 #define PLAN_KERNEL  "kernel"  /* directory: the kernel's sources; shown at /build/kernel, writable copy */
-#define PLAN_APP     "app"     /* directory: the application; shown read-only at /build/app = $APP */
+#define PLAN_APP     "app"     /* directory: the application; shown read-only at /build/app = $APP; in a root, at /src */
 #define PLAN_OUT     "out"     /* directory, made empty: what it leaves in $OUT = /build/out comes here */
 #define PLAN_TOOL    "tool"    /* a program that must exist before the build starts; repeated */
 #define PLAN_BWRAP   "bwrap"   /* the bubblewrap program */
@@ -170,6 +187,7 @@ _Static_assert(sizeof(struct deploy_hello) == 32, "both ends of a socket rely on
 #define PROBE_WHY       "why"       /* why not, and what to do; or why kvm is not used */
 
 /* `timeline` marks: FRAME_EVENT payloads "mark <name> <realtime ns>" go there, not to `events`:
- * launch (VMM started), boot (guest runs), console (first byte), stdout (first byte), exit. */
+ * root (packed), launch (VMM started), ros (its agent is there), boot (guest runs), console (first byte), stdout (first byte), out
+ * (unpacked), exit. */
 
 #endif

@@ -86,7 +86,7 @@ static void send_hello(struct monitor *m)
 	struct deploy_hello h = {
 		.rev = DEPLOY_REV,
 		.pid = (uint32_t)getpid(),
-		.console_end = m->console_end,
+		.console_end = m->logs[MONITOR_CONSOLE].end,
 		.stdin_acked = m->in.taken,
 		.stdin_ended = m->in.ended,
 	};
@@ -231,7 +231,8 @@ static void take_daemon(struct monitor *m, int fd)
 	chan_free(m->chan); /* an older daemon's, dead or about to be */
 	m->chan = chan_new(m->loop, fd, on_frame, on_closed, m);
 	m->greeted = false;
-	m->console_told = m->console_end;
+	m->logs[MONITOR_CONSOLE].told = m->logs[MONITOR_CONSOLE].end;
+	m->logs[MONITOR_ROS].told = 0; /* HELLO does not name it */
 	send_hello(m);
 }
 
@@ -287,6 +288,23 @@ static void on_signal(void *arg, uint32_t events)
 
 /* Start and end */
 
+static int log_open_one(struct monitor *m, int which, const char *name, uint64_t max, struct why *why)
+{
+	struct monitor_log *l = &m->logs[which];
+	int err = seglog_create(m->dirfd, name, max, &l->log);
+
+	if (err < 0)
+		return why_fail_errno(why, err, "cannot write its %s", name);
+	l->stream = which == MONITOR_ROS ? DEPLOY_ROS : DEPLOY_CONSOLE;
+	l->end = l->told = seglog_end(l->log);
+	return 0;
+}
+
+int monitor_ros_open(struct monitor *m, uint64_t max, struct why *why)
+{
+	return log_open_one(m, MONITOR_ROS, "ros.console", max, why);
+}
+
 static int open_files(struct monitor *m, const char *log_name, uint64_t log_max, struct why *why)
 {
 	char text[32];
@@ -309,11 +327,7 @@ static int open_files(struct monitor *m, const char *log_name, uint64_t log_max,
 	if (m->listen_fd < 0)
 		return why_fail_errno(why, m->listen_fd, "cannot listen on its socket");
 	io_set_nonblock(m->listen_fd, true);
-	err = seglog_create(m->dirfd, log_name, log_max, &m->console);
-	if (err < 0)
-		return why_fail_errno(why, err, "cannot write its %s", log_name);
-	m->console_end = m->console_told = seglog_end(m->console);
-	return 0;
+	return log_open_one(m, MONITOR_CONSOLE, log_name, log_max, why);
 }
 
 static void open_signals(struct monitor *m)
@@ -395,7 +409,8 @@ void monitor_close(struct monitor *m)
 	stream_out_free(&m->out);
 	watch_remove(m->listen_watch);
 	watch_remove(m->signal_watch);
-	seglog_close(m->console);
+	for (int i = 0; i < MONITOR_LOGS; i++)
+		seglog_close(m->logs[i].log);
 	buf_free(&m->events);
 	buf_free(&m->end);
 	close_fd(&m->listen_fd);
@@ -447,27 +462,53 @@ void monitor_mark(struct monitor *m, const char *name)
 	tell_event(m, text);
 }
 
+static bool log_untold(const struct monitor *m)
+{
+	bool untold = false;
+
+	for (int i = 0; i < MONITOR_LOGS; i++)
+		untold = untold || m->logs[i].told != m->logs[i].end;
+	return untold;
+}
+
 static void tell_console(void *arg)
 {
 	struct monitor *m = arg;
 
 	m->console_timer = NULL;
-	if (!m->chan || !m->greeted || m->console_told == m->console_end)
+	if (!m->chan || !m->greeted || !log_untold(m))
 		return;
 	if (chan_queued(m->chan) > QUEUE_HIGH && !m->ended) {
 		m->console_timer = loop_after(m->loop, CONSOLE_DELAY_MS, tell_console, m);
 		return;
 	}
-	m->console_told = m->console_end;
-	chan_send(m->chan, FRAME_CONSOLE, DEPLOY_CONSOLE, m->console_end, NULL, 0);
+	for (int i = 0; i < MONITOR_LOGS; i++) {
+		struct monitor_log *l = &m->logs[i];
+
+		if (l->told != l->end)
+			chan_send(m->chan, FRAME_CONSOLE, l->stream, l->end, NULL, 0);
+		l->told = l->end;
+	}
+}
+
+static void log_append(struct monitor *m, int which, const void *data, size_t len)
+{
+	struct monitor_log *l = &m->logs[which];
+
+	seglog_append(l->log, data, len);
+	l->end = seglog_end(l->log);
+	if (!m->console_timer)
+		tell_console(m);
 }
 
 void monitor_console(struct monitor *m, const void *data, size_t len)
 {
-	seglog_append(m->console, data, len);
-	m->console_end = seglog_end(m->console);
-	if (!m->console_timer)
-		tell_console(m);
+	log_append(m, MONITOR_CONSOLE, data, len);
+}
+
+void monitor_ros(struct monitor *m, const void *data, size_t len)
+{
+	log_append(m, MONITOR_ROS, data, len);
 }
 
 void monitor_answer(struct monitor *m, uint64_t number, int err, const char *words)

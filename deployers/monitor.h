@@ -41,6 +41,14 @@ struct monitor_ops {
 	void (*stop)(void *arg, const char *reason);
 };
 
+/* A log of DIR whose end the daemon is told. */
+struct monitor_log {
+	struct seglog *log; /* NULL: there is none */
+	uint64_t end, told;
+	uint16_t stream;
+};
+enum { MONITOR_CONSOLE, MONITOR_ROS, MONITOR_LOGS };
+
 struct monitor {
 	struct loop *loop;
 	int dirfd, lock_fd, listen_fd, signal_fd;
@@ -60,8 +68,7 @@ struct monitor {
 	bool out_seen;
 	bool tee; /* stdout goes to the console's log too; never with streams = console */
 
-	struct seglog *console;
-	uint64_t console_end, console_told;
+	struct monitor_log logs[MONITOR_LOGS];
 	struct timer *console_timer;
 
 	const char *state;
@@ -86,6 +93,9 @@ void monitor_state(struct monitor *m, const char *state);
 void monitor_event(struct monitor *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void monitor_mark(struct monitor *m, const char *name);
 void monitor_console(struct monitor *m, const void *data, size_t len);
+/* The ROS's console has a log of its own, from monitor_ros_open on. */
+int monitor_ros_open(struct monitor *m, uint64_t max, struct why *why);
+void monitor_ros(struct monitor *m, const void *data, size_t len);
 void monitor_answer(struct monitor *m, uint64_t number, int err, const char *words);
 /* Writes `end` and tells it. Once; all output of the machine was handed over before. */
 void monitor_end(struct monitor *m, const struct machine_end *e);

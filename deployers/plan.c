@@ -55,6 +55,12 @@ static char **text_slot(struct plan *p, const char *key)
 		{ PLAN_INITRD, &p->initrd },
 		{ PLAN_CMDLINE, &p->cmdline },
 		{ PLAN_QEMU, &p->qemu },
+		{ PLAN_ROS_IMAGE, &p->ros_image },
+		{ PLAN_ROS_INITRD, &p->ros_initrd },
+		{ PLAN_ROS_CMDLINE, &p->ros_cmdline },
+		{ PLAN_EXEC, &p->exec },
+		{ PLAN_ROOT, &p->root },
+		{ PLAN_ROOTS, &p->roots },
 		{ PLAN_BUILD, &p->build },
 		{ PLAN_KERNEL, &p->kernel },
 		{ PLAN_APP, &p->app },
@@ -69,7 +75,7 @@ static char **text_slot(struct plan *p, const char *key)
 
 static int set_number(struct plan *p, const char *key, const char *value, struct why *why)
 {
-	uint64_t cpus = 1, orphan_s = 0;
+	uint64_t cpus = 1, ros_cpus = 1, orphan_s = 0;
 	const struct {
 		const char *key;
 		uint64_t *slot;
@@ -77,6 +83,8 @@ static int set_number(struct plan *p, const char *key, const char *value, struct
 	} rows[] = {
 		{ PLAN_MEMORY, &p->memory_bytes, MIB, UINT64_C(1) << 46 },
 		{ PLAN_CPUS, &cpus, 1, 4096 },
+		{ PLAN_ROS_MEMORY, &p->ros_memory_bytes, MIB, UINT64_C(1) << 46 },
+		{ PLAN_ROS_CPUS, &ros_cpus, 1, 4096 },
 		{ PLAN_TIMEOUT, &p->timeout_s, 0, UINT32_MAX },
 		{ PLAN_ORPHAN, &orphan_s, 0, UINT32_MAX },
 		{ PLAN_LIMIT_MEMORY, &p->limit_memory, 16 * MIB, UINT64_C(1) << 46 },
@@ -91,6 +99,8 @@ static int set_number(struct plan *p, const char *key, const char *value, struct
 			return err;
 		if (rows[i].slot == &cpus)
 			p->cpus = (unsigned)cpus;
+		if (rows[i].slot == &ros_cpus)
+			p->ros_cpus = (unsigned)ros_cpus;
 		if (rows[i].slot == &orphan_s)
 			p->orphan_ms = orphan_s * 1000;
 	}
@@ -132,6 +142,10 @@ static int plan_line(void *arg, unsigned line, const char *key, const char *valu
 		list_add(&p->args, value);
 		return 0;
 	}
+	if (!strcmp(key, PLAN_FILE)) {
+		list_add(&p->files, value);
+		return 0;
+	}
 	if (!strcmp(key, PLAN_TOOL)) {
 		list_add(&p->tools, value);
 		return 0;
@@ -145,6 +159,8 @@ int plan_parse(const char *text, size_t len, struct plan *p, struct why *why)
 	*p = (struct plan){
 		.cpus = 1,
 		.memory_bytes = 64 * MIB,
+		.ros_cpus = 1,
+		.ros_memory_bytes = 128 * MIB,
 		.accel = ACCEL_TCG,
 		.orphan_ms = DEPLOY_ORPHAN_MS,
 		.limit_memory = 4096 * MIB,
@@ -180,6 +196,13 @@ void plan_free(struct plan *p)
 	free(p->initrd);
 	free(p->cmdline);
 	free(p->qemu);
+	free(p->ros_image);
+	free(p->ros_initrd);
+	free(p->ros_cmdline);
+	free(p->exec);
+	free(p->root);
+	free(p->roots);
+	list_free(&p->files);
 	free(p->build);
 	free(p->kernel);
 	free(p->app);

@@ -40,7 +40,13 @@ struct plan {
 	uint64_t orphan_ms;
 	char *qemu;
 
-	char *build, *kernel, *app, *out, *bwrap; /* of diverfs-build; NULL elsewhere */
+	char *ros_image, *ros_initrd, *ros_cmdline; /* of split modes; NULL elsewhere */
+	uint64_t ros_memory_bytes;
+	unsigned ros_cpus;
+	char *exec, *root, *roots; /* may be NULL */
+	struct plan_list files;
+
+	char *build, *kernel, *app, *out, *bwrap; /* of diverfs-build; NULL elsewhere (but app) */
 	struct plan_list tools;
 	uint64_t limit_memory, limit_disk, limit_procs;
 };

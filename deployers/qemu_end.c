@@ -29,7 +29,7 @@ static void taken_ask(void *arg)
 
 static uint64_t taken_end(const struct qemu *q)
 {
-	return stream_out_end(&q->mon->out) + q->mon->console_end;
+	return stream_out_end(&q->mon->out) + q->mon->logs[MONITOR_CONSOLE].end;
 }
 
 void qemu_end_when_taken(struct qemu *q, unsigned status)

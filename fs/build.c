@@ -7,6 +7,7 @@
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
 #include "deployers/deploy.h"
+#include "fs/difference.h"
 #include "fs/work_inner.h"
 
 #include <errno.h>
@@ -26,7 +27,9 @@ struct building {
 	struct instance *in;
 	struct chosen *kernel;
 	char *command, *source;
-	char **images; /* that must be there afterwards */
+	char sources[WORK_SOURCE_MAX]; /* what sources_from becomes */
+	bool changed;		       /* in kernel/ */
+	char **images;		       /* that must be there afterwards */
 };
 
 static char **copy_list(const char *const *from)
@@ -78,7 +81,7 @@ static void take_run(struct work_job *j)
 			"the build ended well but did not make %s: its command must put it into $OUT", *p);
 		return;
 	}
-	j->err = images_replace(j->dirfd, "build/out", &j->why);
+	j->err = images_replace(j->dirfd, "build/out", "images", &j->why);
 }
 
 static void take_done(struct instance *in, struct work_job *j)
@@ -236,26 +239,49 @@ static void sources_placed(struct instance *in, struct work_job *j)
 		building_end(in->work.building, j->err, &j->why);
 		return;
 	}
-	snprintf(in->work.sources_from, sizeof(in->work.sources_from), "%s",
-		view_digest(in->work.building->kernel->view));
+	snprintf(in->work.sources_from, sizeof(in->work.sources_from), "%s", in->work.building->sources);
 	instance_save(in);
 	start_sandbox(in);
 }
 
+/* The checkout is of the registry's sources: what was changed is another tree, made of it. */
+static int take_changes(struct work_job *j)
+{
+	int err = difference_apply(j->base, j->view, j->root, j->dirfd, "kernel.lower", "kernel.new");
+
+	if (err)
+		return why_fail_errno(
+			&j->why, err, "cannot put what was changed in kernel/ into the sources");
+	return io_remove_tree(j->dirfd, "kernel.lower");
+}
+
 static void place_sources(struct work_job *j)
 {
-	if (renameat(j->dirfd, "kernel.new", j->dirfd, "kernel") < 0)
+	if (j->view)
+		j->err = take_changes(j);
+	if (!j->err && renameat(j->dirfd, "kernel.new", j->dirfd, "kernel") < 0)
 		j->err = why_fail_errno(&j->why, -errno, "cannot put the kernel's sources in place");
 }
 
 static void sources_here(void *arg, int err, const struct why *why)
 {
 	struct building *b = arg;
+	struct work_job *j;
+	struct why other;
 
-	if (err)
+	if (err) {
 		building_end(b, err, why);
-	else
-		work_job_submit(work_job_new(b->in), place_sources, sources_placed);
+		return;
+	}
+	if (b->changed && strcmp(b->in->kernel_dir_of, view_digest(b->kernel->view)) != 0) {
+		why_fail(&other, -ESTALE, "another kernel was chosen meanwhile");
+		building_end(b, other.err, &other);
+		return;
+	}
+	j = work_job_new(b->in);
+	if (b->changed)
+		work_job_kernel(j);
+	work_job_submit(j, place_sources, sources_placed);
 }
 
 static void sources_cleared(struct instance *in, struct work_job *j)
@@ -270,14 +296,16 @@ static void sources_cleared(struct instance *in, struct work_job *j)
 		building_end(b, j->err, &j->why);
 		return;
 	}
-	view_checkout(b->kernel->view, e.index, in->dirfd, "kernel.new", sources_here, b);
+	view_checkout(b->kernel->view, e.index, in->dirfd, b->changed ? "kernel.lower" : "kernel.new",
+		sources_here, b);
 }
 
 static void clear_sources(struct work_job *j)
 {
-	j->err = io_remove_tree(j->dirfd, "kernel.new");
-	if (!j->err)
-		j->err = io_remove_tree(j->dirfd, "kernel");
+	static const char *const old[] = { "kernel.lower", "kernel.new", "kernel" };
+
+	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]) && !j->err; i++)
+		j->err = io_remove_tree(j->dirfd, old[i]);
 }
 
 void begin_build(struct instance *in, const struct settings *s, const char *source)
@@ -291,9 +319,12 @@ void begin_build(struct instance *in, const struct settings *s, const char *sour
 	b->source = xstrdup(source);
 	images_wanted(&b->kernel->conf, images);
 	b->images = copy_list(images);
+	b->changed = in->work.kernel_hash;
+	snprintf(b->sources, sizeof(b->sources), b->changed ? "%s %llx" : "%s", view_digest(b->kernel->view),
+		(unsigned long long)in->work.kernel_hash);
 	in->work.building = b;
 	work_step_begin(in, WORK_BUILD);
-	if (strcmp(in->work.sources_from, view_digest(b->kernel->view)) == 0) {
+	if (strcmp(in->work.sources_from, b->sources) == 0) {
 		start_sandbox(in);
 		return;
 	}

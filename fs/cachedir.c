@@ -8,6 +8,7 @@
  * Nodes    b = enum cache_file | generation << 8
  */
 #include "cache/control.h"
+#include "fs/content.h"
 #include "fs/kernels.h"
 #include "fs/ops.h"
 

@@ -13,6 +13,7 @@
 #define MEMORY_MIN  (1ull << 20)
 #define MEMORY_MAX  (1ull << 40)
 #define CPUS_MAX    255u
+#define PATH_BYTES  4095u
 #define TIMEOUT_MAX (10ull * 365 * 86400)
 
 static const char *const machine_words[] = { "auto", "microvm", "pc", NULL };
@@ -171,14 +172,14 @@ static int key_timeout(struct config *c, const char *key, const char *value, str
 	return err;
 }
 
-/* One word of args, as a POSIX shell would take it, but without expansions. (*p) moves behind it. */
-static int take_arg(const char **p, struct buf *word, struct why *why)
+/* One word of (key), as a POSIX shell would take it, but without expansions. (*p) moves behind it. */
+static int take_arg(const char **p, struct buf *word, const char *key, struct why *why)
 {
 	char quote = 0;
 
 	for (const char *s = *p;; s++) {
 		if (!*s && quote)
-			return why_fail(why, -EINVAL, "args: the closing %c is missing", quote);
+			return why_fail(why, -EINVAL, "%s: the closing %c is missing", key, quote);
 		if (!*s || (!quote && (*s == ' ' || *s == '\t' || *s == '\n'))) {
 			*p = s;
 			return 0;
@@ -193,9 +194,8 @@ static int take_arg(const char **p, struct buf *word, struct why *why)
 	}
 }
 
-static int key_args(struct config *c, const char *key, const char *value, struct why *why)
+static int take_args(char ***list, uint32_t *count, const char *key, const char *value, struct why *why)
 {
-	(void)key;
 	for (const char *p = value;;) {
 		autobuf struct buf word = { 0 };
 		int err;
@@ -203,15 +203,100 @@ static int key_args(struct config *c, const char *key, const char *value, struct
 		p += strspn(p, " \t\n");
 		if (!*p)
 			return 0;
-		if (c->nargs == CONFIG_ARGS_MAX)
-			return why_fail(why, -EINVAL, "args: more than %u words", CONFIG_ARGS_MAX);
-		err = take_arg(&p, &word, why);
+		if (*count == CONFIG_ARGS_MAX)
+			return why_fail(why, -EINVAL, "%s: more than %u words", key, CONFIG_ARGS_MAX);
+		err = take_arg(&p, &word, key, why);
 		if (err)
 			return err;
-		c->args = xrealloc(c->args, (c->nargs + 2) * sizeof(*c->args));
-		c->args[c->nargs++] = buf_steal(&word);
-		c->args[c->nargs] = NULL;
+		*list = xrealloc(*list, (*count + 2) * sizeof(**list));
+		(*list)[(*count)++] = buf_steal(&word);
+		(*list)[*count] = NULL;
 	}
+}
+
+static int key_args(struct config *c, const char *key, const char *value, struct why *why)
+{
+	return take_args(&c->args, &c->nargs, key, value, why);
+}
+
+/* Split modes */
+
+static int key_ros(struct config *c, const char *key, const char *value, struct why *why)
+{
+	int err = config_split_kernel(value, &c->ros, &c->ros_reference, why);
+
+	return err ? why_prefix(why, "%s", key) : 0;
+}
+
+static int key_ros_memory(struct config *c, const char *key, const char *value, struct why *why)
+{
+	return conf_size(key, value, MEMORY_MIN, MEMORY_MAX, &c->ros_memory, why);
+}
+
+static int key_ros_cpus(struct config *c, const char *key, const char *value, struct why *why)
+{
+	uint64_t n;
+	int err = conf_number(key, value, 1, CPUS_MAX, &n, why);
+
+	if (!err)
+		c->ros_cpus = (uint32_t)n;
+	return err;
+}
+
+/* No "..": the path means the same in the root as on the host. */
+static int path_ok(const char *key, const char *path, struct why *why)
+{
+	if (*path != '/' || strlen(path) > PATH_BYTES)
+		return why_fail(why, -EINVAL, "%s: '%s' is not an absolute path", key, path);
+	for (const char *s = path; (s = strstr(s, "/..")); s += 3)
+		if (!s[3] || s[3] == '/')
+			return why_fail(why, -EINVAL, "%s: '%s' has .. in it", key, path);
+	return 0;
+}
+
+/* It goes through the kernel's command line, where there is no quoting. */
+static bool exec_ok(const char *path)
+{
+	for (; *path; path++)
+		if ((unsigned char)*path <= ' ' || *path == '"' || *path == 0x7f)
+			return false;
+	return true;
+}
+
+static int key_exec(struct config *c, const char *key, const char *value, struct why *why)
+{
+	int err = take_args(&c->exec_args, &c->nexec_args, key, value, why);
+
+	if (err)
+		return err;
+	if (!c->nexec_args)
+		return why_fail(why, -EINVAL, "%s: which program? (exec = /bin/busybox sh)", key);
+	err = path_ok(key, c->exec_args[0], why);
+	if (!err && !exec_ok(c->exec_args[0]))
+		err = why_fail(why, -EINVAL, "%s: the program's path may not hold blanks or quotes", key);
+	if (err)
+		return err;
+	c->exec = c->exec_args[0];
+	memmove(c->exec_args, c->exec_args + 1, c->nexec_args-- * sizeof(*c->exec_args));
+	return 0;
+}
+
+static int key_root(struct config *c, const char *key, const char *value, struct why *why)
+{
+	int err = path_ok(key, value, why);
+
+	if (!err)
+		c->root = xstrdup(value);
+	return err;
+}
+
+static int key_files(struct config *c, const char *key, const char *value, struct why *why)
+{
+	int err = take_args(&c->files, &c->nfiles, key, value, why);
+
+	for (uint32_t i = 0; i < c->nfiles && !err; i++)
+		err = path_ok(key, c->files[i], why);
+	return err;
 }
 
 static const struct {
@@ -229,6 +314,12 @@ static const struct {
 	{ "console", key_console },
 	{ "build", key_build },
 	{ "timeout", key_timeout },
+	{ "ros", key_ros },
+	{ "ros_memory", key_ros_memory },
+	{ "ros_cpus", key_ros_cpus },
+	{ "exec", key_exec },
+	{ "root", key_root },
+	{ "files", key_files },
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -271,11 +362,22 @@ int config_parse(struct config *c, const char *text, size_t len, struct why *why
 	return err;
 }
 
+static void free_words(char **words)
+{
+	for (char **w = words; w && *w; w++)
+		free(*w);
+	free(words);
+}
+
 void config_free(struct config *c)
 {
-	for (uint32_t i = 0; i < c->nargs; i++)
-		free(c->args[i]);
-	free(c->args);
+	free_words(c->args);
+	free_words(c->exec_args);
+	free_words(c->files);
+	free(c->exec);
+	free(c->root);
+	free(c->ros);
+	free(c->ros_reference);
 	free(c->kernel);
 	free(c->reference);
 	free(c->cmdline);
@@ -341,6 +443,10 @@ int config_settle(
 		.build = either(c->build, k->build, ""),
 		.image = either(NULL, l->image, ""),
 		.initrd = either(NULL, l->initrd, ""),
+		.ros = either(c->ros, NULL, "ros"),
+		.ros_reference = c->ros_reference,
+		.ros_memory = c->ros_memory,
+		.ros_cpus = c->ros_cpus,
 	};
 	return check_sizes(out, k, why);
 }

@@ -9,6 +9,12 @@
  * a shell ('...', "...", \x) machine = auto|microvm|pc           accel = auto|kvm|tcg       console = serial
  *     build   = COMMAND                   in place of the kernel's own build command
  *     timeout = SECONDS                   or 90s, 5m, 2h; 0 (as without it): none
+ *   split modes only:
+ *     ros     = NAME[:TAG|@sha256:...]    the regular OS; `ros`
+ *     ros_cpus = 1    ros_memory = 128M   what it keeps; memory and cpus are the kernel's
+ *     exec    = /path WORD...             a Linux program for the kernel to run; args follow
+ *     root    = /directory                what the program sees as /; without it the program and its libraries
+ *     files   = /path...                  more of the host that it sees
  *
  * Errors   -EINVAL with the line in (why)
  * Threads  any
@@ -36,6 +42,12 @@ struct config {		 /* strings are owned; NULL: not given */
 	uint32_t nargs;
 	char *machine, *accel, *console;
 	uint64_t timeout_s;
+	char *ros, *ros_reference;
+	uint32_t ros_cpus;   /* 0 not given */
+	uint64_t ros_memory; /* bytes; 0 not given */
+	char *exec, *root;
+	char **exec_args, **files; /* NULL-terminated, or NULL */
+	uint32_t nexec_args, nfiles;
 	uint64_t seen; /* which keys were given, one bit each; config.c's own */
 };
 
@@ -54,6 +66,10 @@ struct settings {
 	uint32_t cpus;
 	const char *cmdline, *machine, *accel, *console, *build;
 	const char *image, *initrd; /* "" if there is none */
+	/* Split modes; 0 and NULL where config says nothing: the ROS's own defaults. */
+	const char *ros, *ros_reference; /* (ros) is never NULL */
+	uint64_t ros_memory;
+	uint32_t ros_cpus;
 };
 /* -EINVAL for memory or cpus beyond what the kernel takes, -EOPNOTSUPP if it does not run in (mode) at all.
  * With (mode) -1 it is the config's, or the kernel's first. */

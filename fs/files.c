@@ -7,6 +7,7 @@
 
 #include "cache/base/io.h"
 
+#include "fs/kernel_dir.h"
 #include "fs/texts.h"
 
 #include <errno.h>
@@ -34,18 +35,22 @@ const char *const run_file_names[RUN_FILES] = {
 	[RUN_STDOUT] = "stdout",
 	[RUN_BUILD_LOG] = "build.log",
 	[RUN_TIMELINE] = "timeline",
+	[RUN_ROS_CONSOLE] = "ros.console",
+	[RUN_SYSCALLS] = "syscalls",
+	[RUN_SYSCALLS_SVG] = "syscalls.svg",
+	[RUN_DELEGATE] = "delegate",
 };
 
 static bool is_writable(enum run_file f)
 {
 	return f == RUN_CONFIG || f == RUN_DEPLOY || f == RUN_CTL || f == RUN_CONSOLE || f == RUN_STDIN ||
-	       f == RUN_SCRATCH;
+	       f == RUN_DELEGATE || f == RUN_SCRATCH;
 }
 
 static bool is_stream(enum run_file f)
 {
 	return f == RUN_WAIT || f == RUN_EVENTS || f == RUN_CONSOLE || f == RUN_STDIN || f == RUN_STDOUT ||
-	       f == RUN_BUILD_LOG;
+	       f == RUN_BUILD_LOG || f == RUN_ROS_CONSOLE;
 }
 
 /* --- nodes ------------------------------------------------------------------------------------- */
@@ -89,6 +94,8 @@ static uint64_t size_of(struct instance *in, const struct run_node *n)
 		return n->scratch->data.len;
 	if (n->file == RUN_CONFIG)
 		return edit_text(in)->len;
+	if (n->file == RUN_DELEGATE)
+		return in->delegate.text.len;
 	if (is_stream(n->file))
 		return stream_size(in, n->file);
 	text_of(in, n->file, &text);
@@ -104,7 +111,7 @@ static void dir_attr(struct fs *fs, const struct instance *in, struct attr *a)
 			dirs++;
 	a->node = (struct node){ NODE_RUN, in ? in->serial : 0, RUN_DIR };
 	a->mode = S_IFDIR | 0700;
-	a->nlink = in ? 4 : dirs;
+	a->nlink = in ? 5 : dirs;
 	a->mtime = in ? time_of(in->made_ns) : (struct timespec){ .tv_sec = fs->mounted_at };
 }
 
@@ -155,6 +162,8 @@ static int set_size(struct instance *in, const struct run_node *r, uint64_t size
 		return edit_truncate(in, size);
 	if (r->file == RUN_SCRATCH)
 		return scratch_truncate(r->scratch, size);
+	if (r->file == RUN_DELEGATE)
+		return delegate_truncate(in, size);
 	if (r->file == RUN_DIR || !is_writable(r->file))
 		return -EACCES;
 	return 0; /* `>` truncates first; there is nothing to truncate */
@@ -198,6 +207,8 @@ static int open_file(struct instance *in, struct handle *h, bool truncate)
 		return stream_open(in, h, truncate);
 	if (h->file == RUN_CONFIG && h->writes)
 		err = edit_open(in, truncate);
+	if (h->file == RUN_DELEGATE && h->writes)
+		delegate_open(in, truncate);
 	if (h->file == RUN_SCRATCH) {
 		h->scratch->opens++;
 		if (truncate)
@@ -263,6 +274,8 @@ static void run_release(struct fs *fs, struct node n, struct fuse_file_info *fi)
 		instance_end(in);
 	else if (h->file == RUN_CONFIG && h->writes)
 		edit_close(in);
+	else if (h->file == RUN_DELEGATE && h->writes)
+		delegate_close(in);
 	else if (h->file == RUN_SCRATCH)
 		scratch_close(in, h->scratch);
 	buf_free(&h->text);
@@ -343,13 +356,18 @@ static void run_ctl(struct instance *in, const char *words, fuse_req_t req, size
 		err = work_clean(in, &why);
 		if (!err)
 			reply_written(req, size);
+	} else if (strcmp(words, "pristine") == 0) {
+		err = kernel_dir_pristine(in, &why);
+		if (!err)
+			reply_written(req, size);
 	} else if (strcmp(words, "reset") == 0 || strcmp(words, "pause") == 0 ||
-		   strcmp(words, "resume") == 0 || strncmp(words, "resize ", 7) == 0) {
+		   strcmp(words, "resume") == 0 || strcmp(words, "reset-hrt") == 0 ||
+		   strncmp(words, "resize ", 7) == 0) {
 		err = machine_command(in, words, req, size, &why);
 	} else {
 		err = why_fail(&why, -EINVAL,
-			"ctl: there is no word '%s'; the words are build, stop, kill, reset, pause, resume, "
-			"resize COLUMNS ROWS, clean",
+			"ctl: there is no word '%s'; the words are build, stop, kill, reset, reset-hrt, pause, "
+			"resume, resize COLUMNS ROWS, clean, pristine",
 			words);
 	}
 	if (err)
@@ -391,6 +409,17 @@ static void write_scratch(
 		reply_written(req, size);
 }
 
+static void write_delegate(struct instance *in, fuse_req_t req, const char *data, size_t size, uint64_t off)
+{
+	struct why why = { 0 };
+	int err = delegate_write(in, data, size, off, &why);
+
+	if (err)
+		refuse(in, req, err, &why);
+	else
+		reply_written(req, size);
+}
+
 static void run_write(struct fs *fs, fuse_req_t req, struct node n, const char *data, size_t size,
 	uint64_t off, struct fuse_file_info *fi)
 {
@@ -410,6 +439,8 @@ static void run_write(struct fs *fs, fuse_req_t req, struct node n, const char *
 		stream_write(in, h, req, data, size, fi->flags);
 	else if (h->file == RUN_CONFIG)
 		edit_write(in, req, data, size, append ? edit_text(in)->len : off);
+	else if (h->file == RUN_DELEGATE)
+		write_delegate(in, req, data, size, append ? in->delegate.text.len : off);
 	else if (h->file == RUN_SCRATCH)
 		write_scratch(h, req, data, size, off, append);
 	else if (h->file == RUN_DEPLOY || h->file == RUN_CTL)

@@ -13,19 +13,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #define DEPTH_MAX 128
 #define PIECE	  (64u << 10)
 
-struct names {
-	char **at;
-	size_t n;
-};
-
-static void feed(XXH3_state_t *h, const void *data, size_t len)
+void feed(XXH3_state_t *h, const void *data, size_t len)
 {
 	uint64_t n = len;
 
@@ -38,14 +31,14 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void names_free(struct names *l)
+void dir_names_free(struct dir_names *l)
 {
 	for (size_t i = 0; i < l->n; i++)
 		free(l->at[i]);
 	free(l->at);
 }
 
-static int names_read(int fd, struct names *l)
+int dir_names_read(int fd, struct dir_names *l)
 {
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
@@ -70,7 +63,7 @@ static int names_read(int fd, struct names *l)
 	return 0;
 }
 
-static int feed_file(XXH3_state_t *h, int dirfd, const char *name, const struct stat *st)
+int feed_file(XXH3_state_t *h, int dirfd, const char *name, const struct stat *st)
 {
 	autoclose int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	autofree char *piece = xmalloc(PIECE);
@@ -116,20 +109,20 @@ static int feed_entry(XXH3_state_t *h, int dirfd, const char *name, int depth)
 static int feed_dir(XXH3_state_t *h, int dirfd, const char *name, int depth, bool *empty)
 {
 	autoclose int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct names l = { 0 };
+	struct dir_names l = { 0 };
 	int err;
 
 	if (fd < 0)
 		return -errno;
 	if (depth > DEPTH_MAX)
 		return -ELOOP;
-	err = names_read(fd, &l);
+	err = dir_names_read(fd, &l);
 	*empty = l.n == 0;
 	XXH3_64bits_update(h, "d", 1);
 	for (size_t i = 0; i < l.n && !err; i++)
 		err = feed_entry(h, fd, l.at[i], depth);
 	XXH3_64bits_update(h, "e", 1);
-	names_free(&l);
+	dir_names_free(&l);
 	return err;
 }
 

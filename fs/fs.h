@@ -16,6 +16,7 @@
  *          kernels.c    kernels/: names and tags                  (class NAMES)
  *          views.c      below a tag: entries, run, cached         (class VIEW)
  *          cachedir.c   cache/: numbers, and ctl                   (class CACHE)
+ *          content.c    a read of an artifact's file, which may have to wait for the registry
  *          search.c     search/: words become links               (class SEARCH)
  *          run.c        all instances: found again when a daemon begins, stopped when it ends
  *          instance.c   what an instance is, its states; texts.c what its small files say
@@ -25,7 +26,8 @@
  *          launch.c     deployers: starting, following, finding again; modes.c which there are
  *          files.c      run/ and the files of an instance, names.c their names, pending.c commands that wait (class RUN)
  *          stream.c     what parks: logs.c console, events, build.log; pipes.c stdin and stdout
- *          workspace.c  src/ (writable) and images/: real directories shown   (class SRC)
+ *          workspace.c  src/ (writable) and images/: real directories shown; kernel/, over the registry's
+ *                       sources (class SRC); kernel_dir.c whose they are, difference.c what was changed
  *          client/      diverfs-run, the program behind kernels/NAME/TAG/run
  */
 #ifndef FS_FS_H

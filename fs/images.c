@@ -6,6 +6,7 @@
  */
 #include "cache/base/io.h"
 #include "cache/base/seglog.h"
+#include "fs/difference.h"
 #include "fs/fingerprint.h"
 #include "fs/work_inner.h"
 
@@ -27,6 +28,11 @@ static void scan_run(struct work_job *j)
 	j->err = fingerprint_tree(j->dirfd, "src", &j->hash, &j->empty);
 	if (j->err)
 		why_fail_errno(&j->why, j->err, "cannot read src/");
+	if (!j->err && j->view) {
+		j->err = difference_scan(j->base, j->view, j->root, &j->kernel_hash);
+		if (j->err)
+			why_fail_errno(&j->why, j->err, "cannot read kernel/");
+	}
 }
 
 static void scan_done(struct instance *in, struct work_job *j)
@@ -38,6 +44,7 @@ static void scan_done(struct instance *in, struct work_job *j)
 		w->scanned_at = j->changes;
 		w->src_hash = j->hash;
 		w->src_empty = j->empty;
+		w->kernel_hash = j->kernel_hash;
 	}
 	work_step_done(in, j->err, &j->why, NULL);
 }
@@ -46,7 +53,8 @@ void begin_scan(struct instance *in)
 {
 	struct work_job *j = work_job_new(in);
 
-	j->changes = workspace_changes(in->src);
+	j->changes = work_changes(in);
+	work_job_kernel(j);
 	work_step_begin(in, WORK_SCAN);
 	work_job_submit(j, scan_run, scan_done);
 }
@@ -77,7 +85,7 @@ static void fill_done(struct instance *in, struct work_job *j)
 
 	w->fill = false;
 	workspace_reset(in->src);
-	j->changes = workspace_changes(in->src);
+	j->changes = work_changes(in);
 	if (!j->err) {
 		w->template_hash = j->hash;
 		snprintf(w->template_from, sizeof(w->template_from), "%s", j->source);
@@ -91,6 +99,7 @@ static void fill_done(struct instance *in, struct work_job *j)
 		w->scanned_at = j->changes;
 		w->src_hash = j->hash;
 		w->src_empty = j->empty;
+		w->kernel_hash = j->kernel_hash;
 	}
 	work_step_done(in, j->err, &j->why, "fetch");
 }
@@ -100,6 +109,7 @@ static void fill_checked_out(void *arg, int err, const struct why *why)
 	struct work_job *j = arg;
 
 	if (!err) {
+		work_job_kernel(j);
 		work_job_submit(j, fill_run, fill_done);
 		return;
 	}
@@ -172,9 +182,9 @@ void images_wanted(const struct kernel_conf *k, const char *out[IMAGES_MAX + 1])
 	}
 }
 
-int images_replace(int dirfd, const char *from, struct why *why)
+int images_replace(int dirfd, const char *from, const char *to, struct why *why)
 {
-	return rename_over(dirfd, from, "images", why);
+	return rename_over(dirfd, from, to, why);
 }
 
 struct exporting {
@@ -182,15 +192,17 @@ struct exporting {
 	struct chosen *kernel;
 	const char *paths[IMAGES_MAX + 1]; /* into kernel's conf */
 	unsigned next;
+	const char *to;
+	exported_fn *done;
 };
 
 static void exporting_end(struct exporting *x, int err, const struct why *why)
 {
 	struct instance *in = x->in;
 
+	x->done(in, x->kernel, err, why);
 	chosen_put(x->kernel);
 	free(x);
-	work_step_done(in, err, why, "fetch");
 	instance_release(in);
 }
 
@@ -214,7 +226,7 @@ static void write_note(struct work_job *j)
 
 static void export_rename(struct work_job *j)
 {
-	j->err = images_replace(j->dirfd, "images.new", &j->why);
+	j->err = images_replace(j->dirfd, "images.new", "images", &j->why);
 	if (!j->err)
 		write_note(j);
 }
@@ -237,21 +249,22 @@ static void export_renamed(struct instance *in, struct work_job *j)
 	work_step_done(in, j->err, &j->why, "fetch");
 }
 
-static void export_all_done(struct exporting *x)
+static void images_exported(struct instance *in, struct chosen *kernel, int err, const struct why *why)
 {
-	struct instance *in = x->in;
-	struct work_job *j = work_job_new(in);
+	struct work_job *j;
 
-	j->source = xasprintf("kernel %s", view_digest(x->kernel->view));
+	if (err) {
+		work_step_done(in, err, why, "fetch");
+		return;
+	}
+	j = work_job_new(in);
+	j->source = xasprintf("kernel %s", view_digest(kernel->view));
 	if (!in->anonymous)
 		j->note = xasprintf(
-			"nothing was changed: the images of %s are used as they are\n", x->kernel->text);
-	chosen_put(x->kernel);
-	free(x);
+			"nothing was changed: the images of %s are used as they are\n", kernel->text);
 	in->work.built[0] = '\0'; /* a daemon that dies in the middle must not believe what images/ was */
 	instance_save(in);
 	work_job_submit(j, export_rename, export_renamed);
-	instance_release(in);
 }
 
 static void export_next(struct exporting *x);
@@ -268,15 +281,15 @@ static void exported(void *arg, int err, const struct why *why)
 	export_next(x);
 }
 
-/* The directory of images.new in which (path), "images/a/b.elf", goes; made if need be. */
-static int export_dir(struct instance *in, const char *path, const char **name)
+/* The directory of (to) in which (path), "images/a/b.elf", goes; made if need be. */
+static int export_dir(struct instance *in, const char *to, const char *path, const char **name)
 {
 	const char *rest = path + strlen(IMAGES_PREFIX), *slash = strrchr(rest, '/');
 	autofree char *dir = NULL;
 	int err, fd;
 
 	*name = slash ? slash + 1 : rest;
-	dir = slash ? xasprintf("images.new/%.*s", (int)(slash - rest), rest) : xstrdup("images.new");
+	dir = slash ? xasprintf("%s/%.*s", to, (int)(slash - rest), rest) : xstrdup(to);
 	err = io_mkdirs(in->dirfd, dir, 0755);
 	if (err)
 		return err;
@@ -293,7 +306,7 @@ static void export_next(struct exporting *x)
 	int err;
 
 	if (!path) {
-		export_all_done(x);
+		exporting_end(x, 0, NULL);
 		return;
 	}
 	err = view_path(x->kernel->view, path, &e); /* also checks each component */
@@ -304,37 +317,48 @@ static void export_next(struct exporting *x)
 		exporting_end(x, err, &why);
 		return;
 	}
-	dir = export_dir(x->in, path, &name);
+	dir = export_dir(x->in, x->to, path, &name);
 	if (dir < 0) {
-		why_fail_errno(&why, dir, "cannot make images.new in %s", x->in->dir);
+		why_fail_errno(&why, dir, "cannot make %s in %s", x->to, x->in->dir);
 		exporting_end(x, dir, &why);
 		return;
 	}
 	view_export(x->kernel->view, e.index, dir, name, exported, x);
 }
 
+void export_begin(struct instance *in, struct chosen *kernel, const char *to,
+	void (*wanted)(const struct kernel_conf *k, const char *out[]), exported_fn *done)
+{
+	struct exporting *x = xcalloc(1, sizeof(*x));
+
+	x->in = instance_hold(in);
+	x->kernel = chosen_get(kernel);
+	x->to = to;
+	x->done = done;
+	wanted(&x->kernel->conf, x->paths);
+	export_next(x);
+}
+
 static void images_cleared(struct instance *in, struct work_job *j)
 {
-	struct exporting *x;
-
-	if (j->err || in->gone || !in->kernel || in->work.again) {
+	if (j->err || in->gone || !in->kernel || in->work.again)
 		work_step_done(in, j->err, &j->why, NULL);
-		return;
-	}
-	x = xcalloc(1, sizeof(*x));
-	x->in = instance_hold(in);
-	x->kernel = chosen_get(in->kernel);
-	images_wanted(&x->kernel->conf, x->paths);
-	export_next(x);
+	else
+		export_begin(in, in->kernel, "images.new", images_wanted, images_exported);
+}
+
+void export_clear(struct work_job *j, const char *to)
+{
+	j->err = io_remove_tree(j->dirfd, to);
+	if (!j->err)
+		j->err = io_mkdirs(j->dirfd, to, 0755);
+	if (j->err)
+		why_fail_errno(&j->why, j->err, "cannot make %s", to);
 }
 
 static void clear_images_new(struct work_job *j)
 {
-	j->err = io_remove_tree(j->dirfd, "images.new");
-	if (!j->err)
-		j->err = io_mkdirs(j->dirfd, "images.new", 0755);
-	if (j->err)
-		why_fail_errno(&j->why, j->err, "cannot make images.new");
+	export_clear(j, "images.new");
 }
 
 void begin_images(struct instance *in)

@@ -6,6 +6,7 @@
 
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
+#include "fs/kernel_dir.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -88,6 +89,9 @@ static void free_instance(struct instance *in)
 	stream_free(in);
 	workspace_free(in->src);
 	workspace_free(in->images);
+	kernel_dir_free(in);
+	workspace_free(in->out);
+	delegate_free(in);
 	config_free(&in->cfg);
 	chosen_put(in->kernel);
 	buf_free(&in->text);
@@ -122,8 +126,10 @@ struct instance *instance_new(struct run *r, const char *name, int dirfd)
 	config_parse(&in->cfg, "", 0, NULL);
 	in->src = workspace_new(r->fs, dirfd, "src", true);
 	in->images = workspace_new(r->fs, dirfd, "images", false);
+	in->out = workspace_new(r->fs, dirfd, "out", false);
 	workspace_set_removable(in->src, true);
 	workspace_set_removable(in->images, true);
+	workspace_set_removable(in->out, true);
 	list_add(r, in);
 	return in;
 }
@@ -212,8 +218,15 @@ static void remove_done(void *arg)
 	run_ended_one(r);
 }
 
-/* The directory is renamed first, so that the name is free at once and a daemon that dies in the middle
- * knows. */
+/* So that the name is free at once, although a deployer may still be on its way out; and a daemon that dies in the
+ * middle knows. */
+static void set_aside(struct instance *in)
+{
+	snprintf(in->aside, sizeof(in->aside), ".gone-%x", in->serial);
+	if (renameat(in->run->dirfd, in->name, in->run->dirfd, in->aside) < 0)
+		snprintf(in->aside, sizeof(in->aside), "%s", in->name);
+}
+
 static void remove_when_idle(struct instance *in)
 {
 	struct removal *x;
@@ -223,9 +236,7 @@ static void remove_when_idle(struct instance *in)
 	in->removing = true;
 	x = xcalloc(1, sizeof(*x));
 	x->in = in;
-	snprintf(x->name, sizeof(x->name), ".gone-%x", in->serial);
-	if (renameat(in->run->dirfd, in->name, in->run->dirfd, x->name) < 0)
-		snprintf(x->name, sizeof(x->name), "%s", in->name);
+	snprintf(x->name, sizeof(x->name), "%s", in->aside);
 	pool_submit(in->fs->pool, remove_run, remove_done, x);
 }
 
@@ -236,6 +247,7 @@ void instance_end(struct instance *in)
 	if (in->gone)
 		return;
 	in->gone = true;
+	set_aside(in);
 	list_remove(r, in);
 	in->next = r->ending;
 	r->ending = in;
@@ -257,7 +269,7 @@ const char *instance_state(const struct instance *in)
 		return in->machine.state;
 	if (in->work.active)
 		return in->work.step == WORK_LAUNCH || in->work.step == WORK_PROBE ||
-				       in->work.step == WORK_CLEAR
+				       in->work.step == WORK_ROS || in->work.step == WORK_CLEAR
 			       ? "launching"
 			       : "building";
 	return in->result;
@@ -275,6 +287,9 @@ void instance_changed(struct instance *in)
 
 	workspace_set_removable(in->src, idle);
 	workspace_set_removable(in->images, idle);
+	if (in->kernel_dir)
+		workspace_set_removable(in->kernel_dir, idle);
+	workspace_set_removable(in->out, idle);
 	if (strcmp(in->told, state) != 0) {
 		in->told = state;
 		in->changed_ns = clock_real_ns();
@@ -298,6 +313,7 @@ void instance_configure(
 	chosen_put(in->kernel);
 	in->kernel = kernel;
 	snprintf(in->pin, sizeof(in->pin), "%s", kernel ? view_digest(kernel->view) : "");
+	kernel_dir_set(in);
 	in->config_ns = clock_real_ns();
 	in->result = !kernel ? "new" : "configured";
 	if (!in->anonymous && io_write_file(in->dirfd, "config", in->text.data, in->text.len, 0600, false))
@@ -388,6 +404,7 @@ void instance_save(struct instance *in)
 	conf_put(&b, "pin", in->pin);
 	conf_put(&b, "built", w->built);
 	conf_put(&b, "sources_from", w->sources_from);
+	conf_put(&b, "ros_from", w->ros_from);
 	conf_put(&b, "template_from", w->template_from);
 	conf_putf(&b, "template_hash", "%llu", (unsigned long long)w->template_hash);
 	conf_putf(&b, "made", "%llu", (unsigned long long)in->made_ns);

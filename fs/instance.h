@@ -5,8 +5,10 @@
  *     new -> configured -> building -> built -> launching -> running <-> paused -> exited | failed
  *
  * State on disk: <state_dir>/instances/NAME/ with
- *     meta  config  src/  images/  kernel/ (the kernel's sources, for building)
+ *     meta  config  src/  images/  kernels/DIGEST/ (what was changed in kernel/)
+ *     kernel/   its sources with that, checked out for building
  *     plan, pid, sock, lock, end, console.*, deployer.log   of the machine (deploy.h)
+ *     ros/     image and initrd of the regular OS, out/ what a program wrote, syscalls, delegate, ros.console.*: split modes
  *     build/   the same of the last build
  *
  * Life     made by mkdir or by opening run/new; instance_end takes it out of the tree at once,
@@ -19,6 +21,7 @@
 
 #include "fs/chosen.h"
 #include "fs/config.h"
+#include "fs/delegate.h"
 #include "fs/edit.h"
 #include "fs/machine.h"
 #include "fs/modes.h"
@@ -44,6 +47,7 @@ struct instance {
 	bool anonymous; /* of run/new */
 	bool gone;	/* not in the tree any more */
 	bool removing;
+	char aside[INSTANCE_NAME_MAX + 16]; /* what its directory is called once it is gone */
 	pid_t refused; /* who tried to remove a control file while something ran, and when */
 	uint64_t refused_ns;
 	unsigned holds;
@@ -52,7 +56,11 @@ struct instance {
 	uint64_t made_ns, changed_ns, config_ns;
 	uint32_t gen[RUN_FILES]; /* of the inode that stands for a file now: files.c */
 	bool written[RUN_FILES]; /* a write went through that inode */
-	struct workspace *src, *images;
+	struct workspace *src, *images, *out;
+	struct workspace *kernel_dir;		 /* kernel_dir.h; NULL: there is none */
+	char kernel_dir_of[DIGEST_TEXT_LEN + 1]; /* the kernel whose sources it shows */
+	unsigned kernel_dirs;			 /* that were thrown away, for their names */
+	bool kernel_dir_asks;			 /* for its kernel, after a restart */
 
 	struct buf text; /* of config, as it is in force */
 	struct config cfg;
@@ -66,6 +74,7 @@ struct instance {
 	struct pending *pending; /* writes to deploy and ctl that wait */
 	unsigned parked_writes;
 	struct edit edit;
+	struct delegate delegate;
 	struct work work;
 	struct machine machine;
 	struct streams streams;

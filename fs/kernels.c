@@ -8,6 +8,7 @@
  */
 #include "fs/kernels.h"
 #include "cache/base/io.h"
+#include "fs/content.h"
 
 #include <errno.h>
 #include <fuse_lowlevel.h>

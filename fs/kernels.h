@@ -50,7 +50,4 @@ bool views_node(struct fs *fs, const char *name, const char *reference, const ch
 /* The path below kernels/ that shows repository (name), to be freed; NULL for a name that no directory can have. */
 char *kernels_path(const struct names *names, const char *name);
 
-/* What the caller is told of an error of the cache. */
-int cache_errno(int err);
-
 #endif

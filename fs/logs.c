@@ -20,18 +20,24 @@
 #define EVENTS_MAX   (64u << 10)
 #define LOG_READ_MAX (1u << 20)
 
+/* A log on disk. */
+static const struct runlog *runlog_of(const struct instance *in, enum run_file file)
+{
+	return file == RUN_CONSOLE	 ? &in->streams.console
+	       : file == RUN_ROS_CONSOLE ? &in->streams.ros
+					 : &in->streams.build_log;
+}
+
 static uint32_t epoch(const struct instance *in, enum run_file file)
 {
-	return file == RUN_CONSOLE     ? in->streams.console.epoch
-	       : file == RUN_BUILD_LOG ? in->streams.build_log.epoch
-				       : 0;
+	return file == RUN_EVENTS ? 0 : runlog_of(in, file)->epoch;
 }
 
 static uint64_t log_end(const struct instance *in, enum run_file file)
 {
 	if (file == RUN_EVENTS)
 		return in->streams.events_start + in->streams.events.len;
-	return file == RUN_CONSOLE ? in->streams.console.end : in->streams.build_log.end;
+	return runlog_of(in, file)->end;
 }
 
 /* Whether more may come: then a read at the end waits. */
@@ -41,7 +47,7 @@ static bool live(const struct instance *in, enum run_file file)
 
 	if (in->gone)
 		return false;
-	if (file == RUN_CONSOLE)
+	if (file == RUN_CONSOLE || file == RUN_ROS_CONSOLE)
 		return in->machine.up || launching;
 	return file == RUN_BUILD_LOG ? in->work.active : instance_busy(in);
 }
@@ -52,7 +58,7 @@ uint64_t stream_size(struct instance *in, enum run_file file)
 {
 	uint64_t end;
 
-	if (file != RUN_CONSOLE && file != RUN_BUILD_LOG && file != RUN_EVENTS)
+	if (file != RUN_CONSOLE && file != RUN_ROS_CONSOLE && file != RUN_BUILD_LOG && file != RUN_EVENTS)
 		return 0;
 	end = log_end(in, file);
 	return !end && live(in, file) ? 1 : end;
@@ -72,7 +78,10 @@ void log_detach(struct handle *h)
 
 static const char *log_name(enum run_file file)
 {
-	return file == RUN_CONSOLE ? "console" : file == RUN_BUILD_LOG ? "build.log" : "events";
+	return file == RUN_CONSOLE	 ? "console"
+	       : file == RUN_ROS_CONSOLE ? "ros.console"
+	       : file == RUN_BUILD_LOG	 ? "build.log"
+					 : "events";
 }
 
 /* Where a handle's offset lies in the log. From 0 on everything is shown anew, gap and all. */
@@ -120,8 +129,8 @@ static int open_log(struct parked *p)
 	struct instance *in = p->h->in;
 	autoclose int dir = -1;
 
-	if (p->h->file == RUN_CONSOLE)
-		return seglog_open(in->dirfd, "console", &p->h->log);
+	if (p->h->file != RUN_BUILD_LOG)
+		return seglog_open(in->dirfd, log_name(p->h->file), &p->h->log);
 	dir = openat(in->dirfd, "build", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return dir < 0 ? -errno : seglog_open(dir, "build.log", &p->h->log);
 }
@@ -254,6 +263,14 @@ void stream_console(struct instance *in, uint64_t end)
 		return;
 	in->streams.console.end = end;
 	stream_wake(in, RUN_CONSOLE);
+}
+
+void stream_ros(struct instance *in, uint64_t end)
+{
+	if (end <= in->streams.ros.end)
+		return;
+	in->streams.ros.end = end;
+	stream_wake(in, RUN_ROS_CONSOLE);
 }
 
 void stream_build_log(struct instance *in, uint64_t end)

@@ -49,10 +49,47 @@ static int check_limits(struct instance *in, uint64_t memory, struct why *why)
 
 /* --- the plan ---------------------------------------------------------------------------------- */
 
-static void put_image(struct buf *plan, const struct instance *in, const char *key, const char *image)
+static void put_image(
+	struct buf *plan, const struct instance *in, const char *key, const char *dir, const char *image)
 {
 	if (*image)
-		conf_putf(plan, key, "%s/%s", in->dir, image);
+		conf_putf(plan, key, "%s/%s%s", in->dir, dir, image);
+}
+
+/* What split modes need beside. */
+static void put_split(struct buf *plan, const struct instance *in, const struct settings *s)
+{
+	const struct config *c = &in->cfg;
+	const struct kernel_launch *ros = &in->work.ros->conf.launch[MODE_FULLVM];
+
+	put_image(plan, in, PLAN_ROS_IMAGE, "ros/", ros->image + strlen("images/"));
+	if (*ros->initrd)
+		put_image(plan, in, PLAN_ROS_INITRD, "ros/", ros->initrd + strlen("images/"));
+	conf_put(plan, PLAN_ROS_CMDLINE, ros->cmdline);
+	conf_putf(plan, PLAN_ROS_MEMORY, "%llu", (unsigned long long)s->ros_memory);
+	conf_putf(plan, PLAN_ROS_CPUS, "%u", s->ros_cpus);
+	conf_putf(plan, PLAN_APP, "%s/src", in->dir);
+	conf_putf(plan, PLAN_ROOTS, "%s/roots", in->fs->opt.state_dir);
+	if (c->exec)
+		conf_put(plan, PLAN_EXEC, c->exec);
+	if (c->root)
+		conf_put(plan, PLAN_ROOT, c->root);
+	for (uint32_t i = 0; i < c->nfiles; i++)
+		conf_put(plan, PLAN_FILE, c->files[i]);
+}
+
+static void put_cmdline(struct buf *plan, const struct instance *in, const struct settings *s)
+{
+	const struct config *c = &in->cfg;
+
+	if (c->exec && s->mode != MODE_FULLVM)
+		conf_putf(plan, PLAN_CMDLINE, "%s%sexec=%s", s->cmdline, *s->cmdline ? " " : "", c->exec);
+	else if (*s->cmdline)
+		conf_put(plan, PLAN_CMDLINE, s->cmdline);
+	for (uint32_t i = 0; s->mode != MODE_FULLVM && i < c->nexec_args; i++)
+		conf_put(plan, PLAN_ARG, c->exec_args[i]);
+	for (uint32_t i = 0; i < c->nargs; i++)
+		conf_put(plan, PLAN_ARG, c->args[i]);
 }
 
 static void make_plan(struct instance *in, const struct settings *s, const char *accel, struct buf *plan)
@@ -61,12 +98,9 @@ static void make_plan(struct instance *in, const struct settings *s, const char 
 
 	conf_put(plan, PLAN_NAME, in->name);
 	conf_put(plan, PLAN_MODE, kernel_mode_names[s->mode]);
-	put_image(plan, in, PLAN_IMAGE, s->image);
-	put_image(plan, in, PLAN_INITRD, s->initrd);
-	if (*s->cmdline)
-		conf_put(plan, PLAN_CMDLINE, s->cmdline);
-	for (uint32_t i = 0; i < in->cfg.nargs; i++)
-		conf_put(plan, PLAN_ARG, in->cfg.args[i]);
+	put_image(plan, in, PLAN_IMAGE, "", s->image);
+	put_image(plan, in, PLAN_INITRD, "", s->initrd);
+	put_cmdline(plan, in, s);
 	conf_putf(plan, PLAN_MEMORY, "%llu", (unsigned long long)s->memory);
 	conf_putf(plan, PLAN_CPUS, "%u", s->cpus);
 	conf_put(plan, PLAN_MACHINE, s->machine);
@@ -76,6 +110,8 @@ static void make_plan(struct instance *in, const struct settings *s, const char 
 	conf_put(plan, PLAN_TEE, in->streams.tee ? "yes" : "no");
 	conf_putf(plan, PLAN_TIMEOUT, "%llu", (unsigned long long)in->cfg.timeout_s);
 	conf_put(plan, PLAN_QEMU, in->fs->opt.qemu);
+	if (s->mode != MODE_FULLVM)
+		put_split(plan, in, s);
 }
 
 static void set_text(char **to, const char *text)
@@ -91,8 +127,11 @@ static void machine_begin(struct instance *in, const struct settings *s, const c
 	m->up = m->launched = true;
 	m->reached_running = m->asked_to_end = false;
 	m->mode = s->mode;
-	m->memory = s->memory;
+	m->memory = s->memory + s->ros_memory;
 	m->cpus = s->cpus;
+	m->ros_memory = s->ros_memory;
+	m->ros_cpus = s->ros_cpus;
+	set_text(&m->ros, s->mode == MODE_FULLVM ? NULL : in->work.ros->text);
 	m->since_ns = clock_real_ns();
 	strcpy(m->state, "launching");
 	set_text(&m->image, s->image);
@@ -179,6 +218,8 @@ static void on_event(struct instance *in, const char *line)
 		if (begin < in->machine.since_ns) /* the first one of this launch */
 			begin = in->machine.since_ns;
 		instance_mark(in, name, begin < ns ? begin : ns, ns);
+		if (strcmp(name, "out") == 0)
+			workspace_reset(in->out);
 		return;
 	}
 	instance_event(in, "%s", line);
@@ -230,7 +271,10 @@ static void on_frame(struct instance *in, const struct frame *f, const void *pay
 			stream_stdin_acked(in, f->offset);
 		break;
 	case FRAME_CONSOLE:
-		stream_console(in, f->offset);
+		if (f->stream == DEPLOY_ROS)
+			stream_ros(in, f->offset);
+		else
+			stream_console(in, f->offset);
 		break;
 	case FRAME_STATE:
 		clean_text(text, sizeof(text), payload, f->size);
@@ -256,10 +300,14 @@ static void find_console_end(struct instance *in)
 {
 	struct seglog *log;
 
-	if (seglog_open(in->dirfd, "console", &log))
-		return;
-	stream_console(in, seglog_end(log));
-	seglog_close(log);
+	if (seglog_open(in->dirfd, "console", &log) == 0) {
+		stream_console(in, seglog_end(log));
+		seglog_close(log);
+	}
+	if (seglog_open(in->dirfd, "ros.console", &log) == 0) {
+		stream_ros(in, seglog_end(log));
+		seglog_close(log);
+	}
 }
 
 /* The last line of deployer.log says more than a signal's number. */
@@ -313,14 +361,16 @@ static const struct deployer_events machine_events = { on_frame, on_gone };
 int machine_launch(struct instance *in, const struct settings *s, const char *accel, struct why *why)
 {
 	autobuf struct buf plan = { 0 };
-	int err = check_limits(in, s->memory, why);
+	int err = check_limits(in, s->memory + s->ros_memory, why);
 
 	if (err)
 		return err;
 	unlinkat(in->dirfd, "end", 0);
 	unlinkat(in->dirfd, "sock", 0);
 	unlinkat(in->dirfd, "pid", 0);
+	unlinkat(in->dirfd, "syscalls", 0);
 	seglog_remove(in->dirfd, "console");
+	seglog_remove(in->dirfd, "ros.console");
 	stream_reset(in);
 	make_plan(in, s, accel, &plan);
 	err = io_write_file(in->dirfd, "plan", plan.data, plan.len, 0600, false);
@@ -376,6 +426,8 @@ static int take_plan(void *arg, unsigned line, const char *key, const char *valu
 			;
 	else if (strcmp(key, PLAN_MEMORY) == 0)
 		conf_number(key, value, 0, UINT64_MAX, &m->memory, NULL);
+	else if (strcmp(key, PLAN_ROS_MEMORY) == 0)
+		conf_number(key, value, 0, UINT64_MAX, &m->ros_memory, NULL);
 	else if (strcmp(key, PLAN_CPUS) == 0 && conf_number(key, value, 0, UINT32_MAX, &n, NULL) == 0)
 		m->cpus = (uint32_t)n;
 	else if (strcmp(key, PLAN_IMAGE) == 0)
@@ -416,6 +468,7 @@ void machine_find(struct instance *in)
 	if (io_read_file(in->dirfd, "plan", 1 << 20, &plan))
 		return; /* never launched */
 	conf_parse(plan.data, plan.len, take_plan, in, NULL);
+	m->memory += m->ros_memory;
 	in->streams.tee = !in->anonymous; /* its readers have gone with the daemon */
 	m->launched = true;
 	m->since_ns = clock_real_ns();
@@ -435,5 +488,6 @@ void machine_free(struct instance *in)
 	free(in->machine.image);
 	free(in->machine.accel);
 	free(in->machine.type);
+	free(in->machine.ros);
 	ending_clear(&in->machine.end);
 }

@@ -20,8 +20,11 @@ struct machine {
 	bool up;	      /* from the launch to EXIT */
 	char state[16];	      /* launching, running, paused */
 	int mode;	      /* what follows is of the last launch; mode -1: never launched */
-	uint64_t memory;
+	uint64_t memory; /* all of it: the ROS's too */
 	uint32_t cpus;
+	uint64_t ros_memory; /* split modes; 0 */
+	uint32_t ros_cpus;
+	char *ros; /* which kernel that is */
 	char *image, *accel, *type;
 	uint64_t since_ns, ended_ns; /* realtime */
 	bool launched;		     /* there was a launch: `wait` has an answer once it is over */

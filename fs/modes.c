@@ -29,10 +29,12 @@
 static const struct {
 	const char *program; /* NULL: not in this version */
 	const char *why;
+	int probed_as;	     /* whose probe answers for it, and whose program has --probe */
+	const char *wants;   /* a kernel that a registry must have, unless config names another */
 } table[MODE_COUNT] = {
-	[MODE_FULLVM] = { "diverfs-fullvm", NULL },
-	[MODE_SPLITVM] = { NULL, "not part of this version" },
-	[MODE_SPLITHW] = { NULL, "not part of this version" },
+	[MODE_FULLVM] = { "diverfs-fullvm", NULL, MODE_FULLVM, NULL },
+	[MODE_SPLITVM] = { "diverfs-splitvm", NULL, MODE_FULLVM, "ros" },
+	[MODE_SPLITHW] = { NULL, "not part of this version", MODE_SPLITHW, NULL },
 };
 
 struct waiter {
@@ -59,6 +61,8 @@ struct probe { /* of one mode */
 
 struct modes {
 	struct fs *fs;
+	bool wanted[MODE_COUNT]; /* table.wants was there when last looked for */
+	char wanted_why[256];	 /* why that could not be told; "" */
 	struct probe probes[MODE_COUNT];
 };
 
@@ -345,7 +349,7 @@ struct modes *modes_new(struct fs *fs)
 		p->known = !table[i].program;
 		if (p->known)
 			set_text(&p->why, table[i].why);
-		else if (!load_kept(p))
+		else if (table[i].probed_as == i && !load_kept(p))
 			probe_start(p);
 	}
 	return m;
@@ -382,13 +386,24 @@ const char *mode_program(int mode)
 	return table[mode].program;
 }
 
+/* The probe that answers for (mode). */
+static struct probe *probe_of(struct modes *m, int mode)
+{
+	return &m->probes[table[mode].probed_as];
+}
+
 void modes_text(struct modes *m, struct buf *out)
 {
 	for (int i = 0; i < MODE_COUNT; i++) {
-		const struct probe *p = &m->probes[i];
+		const struct probe *p = probe_of(m, i);
 
 		buf_printf(out, "%s ", kernel_mode_names[i]);
-		if (!p->known)
+		if (p->known && p->available && table[i].wants && !m->wanted[i])
+			buf_printf(out,
+				"unavailable (no registry has the kernel %s, the regular OS beside which others "
+				"run%s%s; make %s in the sources of diverfs makes it, or give ros = NAME)\n",
+				table[i].wants, m->wanted_why[0] ? ": " : "", m->wanted_why, table[i].wants);
+		else if (!p->known)
 			buf_puts(out, "unknown (being found out: a small kernel is booted)\n");
 		else if (!p->available)
 			buf_printf(out, "unavailable (%s)\n", p->why);
@@ -400,11 +415,11 @@ void modes_text(struct modes *m, struct buf *out)
 
 void modes_wait(struct modes *m, int mode, void (*fn)(void *arg), void *arg)
 {
-	struct probe *p = &m->probes[mode];
+	struct probe *p = probe_of(m, mode);
 	struct waiter *w;
 
 	/* What did not work may have been mended: look again, once per deploy. */
-	if (p->known && !p->available && table[mode].program && !p->pid)
+	if (p->known && !p->available && table[p->mode].program && !p->pid)
 		probe_start(p);
 	if (p->known) {
 		loop_defer(m->fs->loop, fn, arg);
@@ -415,6 +430,37 @@ void modes_wait(struct modes *m, int mode, void (*fn)(void *arg), void *arg)
 	w->arg = arg;
 	w->next = p->waiters;
 	p->waiters = w;
+}
+
+struct look {
+	struct modes *m;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void names_known(void *arg, int err, const struct why *why, struct names *names)
+{
+	struct look *l = arg;
+
+	snprintf(l->m->wanted_why, sizeof(l->m->wanted_why), "%.250s", err ? why->text : "");
+	for (int mode = 0; mode < MODE_COUNT; mode++) {
+		l->m->wanted[mode] = false;
+		for (uint32_t i = 0; !err && table[mode].wants && i < names_count(names); i++)
+			if (strcmp(names_at(names, i)->name, table[mode].wants) == 0)
+				l->m->wanted[mode] = true;
+	}
+	if (!err)
+		names_put(names);
+	l->done(l->arg);
+	free(l);
+}
+
+void modes_look(struct modes *m, void (*done)(void *arg), void *arg)
+{
+	struct look *l = xmalloc(sizeof(*l));
+
+	*l = (struct look){ m, done, arg };
+	cache_names(m->fs->cache, names_known, l);
 }
 
 static bool has_word(const char *words, const char *word)
@@ -429,8 +475,11 @@ static bool has_word(const char *words, const char *word)
 
 int modes_accel(struct modes *m, int mode, const char *wanted, const char **accel, struct why *why)
 {
-	const struct probe *p = &m->probes[mode];
+	const struct probe *p = probe_of(m, mode);
 
+	if (!table[mode].program)
+		return why_fail(why, -EOPNOTSUPP, "%s is unavailable here: %s", kernel_mode_names[mode],
+			table[mode].why);
 	if (!p->available)
 		return why_fail(
 			why, -EOPNOTSUPP, "%s is unavailable here: %s", kernel_mode_names[mode], p->why);

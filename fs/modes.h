@@ -16,7 +16,9 @@ struct modes;
 
 struct modes *modes_new(struct fs *fs);
 void modes_free(struct modes *m);
+/* As far as is known: modes_wait for each mode, then modes_look, which looks for the kernels that modes want. */
 void modes_text(struct modes *m, struct buf *out);
+void modes_look(struct modes *m, void (*done)(void *arg), void *arg);
 
 const char *mode_program(int mode);
 /* Calls (fn) when it is known whether (mode) works, never before modes_wait has returned. */

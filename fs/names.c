@@ -12,6 +12,7 @@
 #include "fs/files.h"
 
 #include "cache/base/io.h"
+#include "fs/kernel_dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,9 @@
 
 #define POS_FIRST   3u /* after "." and ".." */
 #define POS_SRC	    0x100u
-#define POS_IMAGES  0x101u
+#define POS_KERNEL  0x101u
+#define POS_IMAGES  0x102u
+#define POS_OUT	    0x103u
 #define POS_SCRATCH 0x10000u /* + id */
 #define POS_SERIAL  0x10000u /* in run/: + serial */
 
@@ -106,6 +109,18 @@ static bool was_refused(const struct instance *in, fuse_req_t req)
 	       clock_mono_ns() - in->refused_ns < REFUSED_NS;
 }
 
+/* The directory that an instance has under this name, or NULL. */
+static struct workspace *tree_by_name(struct instance *in, const char *name)
+{
+	if (strcmp(name, "src") == 0)
+		return in->src;
+	if (strcmp(name, "images") == 0)
+		return in->images;
+	if (strcmp(name, "out") == 0)
+		return in->out;
+	return strcmp(name, "kernel") == 0 ? kernel_dir_get(in) : NULL;
+}
+
 static void lookup_tree(fuse_req_t req, struct instance *in, struct workspace *w)
 {
 	struct attr a = { 0 };
@@ -131,8 +146,8 @@ void run_lookup(struct fs *fs, fuse_req_t req, struct node dir, const char *name
 		lookup_in_run(fs, req, name);
 	} else if (f >= 0) {
 		lookup_file(fs, req, in, f);
-	} else if (strcmp(name, "src") == 0 || strcmp(name, "images") == 0) {
-		lookup_tree(req, in, *name == 's' ? in->src : in->images);
+	} else if (tree_by_name(in, name)) {
+		lookup_tree(req, in, tree_by_name(in, name));
 	} else {
 		n.scratch = scratch_find(in, name);
 		if (n.scratch)
@@ -196,7 +211,11 @@ static void list_instance(struct fs *fs, struct listing *l, struct instance *in,
 	}
 	if (off < POS_SRC && !list_tree(l, "src", in->src, POS_SRC))
 		return;
+	if (off < POS_KERNEL && in->kernel_dir && !list_tree(l, "kernel", in->kernel_dir, POS_KERNEL))
+		return;
 	if (off < POS_IMAGES && !list_tree(l, "images", in->images, POS_IMAGES))
+		return;
+	if (off < POS_OUT && !list_tree(l, "out", in->out, POS_OUT))
 		return;
 	n.file = RUN_SCRATCH;
 	for (n.scratch = in->edit.scratch; n.scratch; n.scratch = n.scratch->next) {
@@ -274,10 +293,8 @@ void run_rmdir(struct fs *fs, fuse_req_t req, struct node dir, const char *name)
 
 	if (!err && !in)
 		err = remove_instance(fs, name);
-	else if (!err && strcmp(name, "src") == 0)
-		err = workspace_rmdir_root(in->src);
-	else if (!err && strcmp(name, "images") == 0)
-		err = workspace_rmdir_root(in->images);
+	else if (!err && tree_by_name(in, name))
+		err = workspace_rmdir_root(tree_by_name(in, name));
 	else if (!err)
 		err = file_by_name(name) >= 0 || scratch_find(in, name) ? -ENOTDIR : -ENOENT;
 	reply_err(req, err);
@@ -343,8 +360,7 @@ static int set_config_aside(struct instance *in, const char *newname, pid_t who)
 
 static bool name_free(struct instance *in, const char *name)
 {
-	return file_by_name(name) < 0 && strcmp(name, "src") && strcmp(name, "images") &&
-	       !scratch_find(in, name);
+	return file_by_name(name) < 0 && !tree_by_name(in, name) && !scratch_find(in, name);
 }
 
 void run_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name, struct node newdir,
@@ -364,7 +380,7 @@ void run_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name
 		in->edit.hidden_from = 0;
 		edit_replace(in, req, s);
 		return;
-	} else if (!err && (to >= 0 || strcmp(newname, "src") == 0 || strcmp(newname, "images") == 0))
+	} else if (!err && (to >= 0 || tree_by_name(in, newname)))
 		err = -EPERM;
 	else if (!err && s)
 		err = rename_scratch(in, s, newname);

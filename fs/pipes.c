@@ -323,6 +323,10 @@ void stream_reset(struct instance *in)
 	s->console.epoch++;
 	in->gen[RUN_CONSOLE]++;
 	stream_wake(in, RUN_CONSOLE);
+	s->ros.end = 0;
+	s->ros.epoch++;
+	in->gen[RUN_ROS_CONSOLE]++;
+	stream_wake(in, RUN_ROS_CONSOLE);
 }
 
 void stream_hello(struct instance *in, uint64_t stdin_next, uint64_t stdin_acked, bool stdin_ended,

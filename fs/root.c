@@ -6,6 +6,7 @@
  * one reader sees one text from beginning to end.
  */
 #include "cache/base/io.h"
+#include "fs/content.h"
 #include "fs/ops.h"
 
 #include <errno.h>
@@ -53,9 +54,9 @@ static void readme(struct fs *fs, struct buf *out)
 		"filter:\n"
 		"standard input and output, the console on standard error, and the exit status are the "
 		"kernel's.\n"
-		"run/ANY/ is an instance of your own: mkdir makes it; config, src/, deploy, console, wait "
-		"and others\n"
-		"are its files; rm -r ends it. modes: what can be launched here. status: what is there and "
+		"run/ANY/ is an instance of your own: mkdir makes it; config, src/, kernel/, deploy, "
+		"console, wait and\n"
+		"others are its files; rm -r ends it. modes: what can be launched here. status: what is there and "
 		"runs.\n"
 		"search/WORDS/ has a link to each kernel that matches, as search/sort+mode:fullVM.\n"
 		"cache/ tells what is kept here; `echo pin NAME:TAG > cache/ctl' keeps a kernel.\n"
@@ -306,8 +307,7 @@ static void fixed_read(
 		log_read(fs, req, h->fd, size, off);
 		return;
 	}
-	size_t left = off < h->text.len ? h->text.len - (size_t)off : 0;
-	reply_data(req, left ? h->text.data + off : "", size < left ? size : left);
+	content_text(req, h->text.data, h->text.len, size, off);
 }
 
 static void fixed_release(struct fs *fs, struct node n, struct fuse_file_info *fi)

@@ -8,6 +8,7 @@
 #include "cache/base/io.h"
 #include "cache/base/seglog.h"
 #include "deployers/deploy.h"
+#include "fs/kernel_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,6 +35,8 @@ static int take_meta(void *arg, unsigned line, const char *key, const char *valu
 		snprintf(w->built, sizeof(w->built), "%s", value);
 	else if (strcmp(key, "sources_from") == 0)
 		snprintf(w->sources_from, sizeof(w->sources_from), "%s", value);
+	else if (strcmp(key, "ros_from") == 0)
+		snprintf(w->ros_from, sizeof(w->ros_from), "%s", value);
 	else if (strcmp(key, "template_from") == 0)
 		snprintf(w->template_from, sizeof(w->template_from), "%s", value);
 	else if (strcmp(key, "template_hash") == 0)
@@ -111,8 +114,10 @@ static void load(struct run *r, const char *name)
 	if (io_read_file(fd, "meta", 65536, &meta) == 0)
 		conf_parse(meta.data, meta.len, take_meta, in, NULL);
 	load_config(in);
+	kernel_dir_set(in);
 	in->result = in->cfg.kernel ? *in->work.built ? "built" : "configured" : "new";
 	end_old_build(in);
+	delegate_load(in);
 	machine_find(in);
 	instance_changed(in);
 	if (in->anonymous) /* who held run/new open has lost it with the mount */
@@ -260,7 +265,7 @@ static void mode_known(void *arg)
 		modes_wait(w->fs->run->modes, w->mode, mode_known, w);
 		return;
 	}
-	w->known(w->arg);
+	modes_look(w->fs->run->modes, w->known, w->arg);
 	free(w);
 }
 

@@ -9,6 +9,7 @@
  */
 #include "cache/search.h"
 #include "cache/base/io.h"
+#include "fs/content.h"
 #include "fs/kernels.h"
 
 #include <errno.h>

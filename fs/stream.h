@@ -35,6 +35,10 @@ enum run_file {
 	RUN_STDOUT,
 	RUN_BUILD_LOG,
 	RUN_TIMELINE,
+	RUN_ROS_CONSOLE,
+	RUN_SYSCALLS,
+	RUN_SYSCALLS_SVG,
+	RUN_DELEGATE,
 	RUN_FILES,
 	RUN_NEW = RUN_FILES, /* only in run/ itself */
 	RUN_SCRATCH
@@ -69,7 +73,7 @@ struct streams {
 	struct handle *handles;
 	struct parked *parked, **parked_tail;
 	unsigned writing[RUN_FILES]; /* parked writes: the next lookup gives a new inode (see files.c) */
-	struct runlog console, build_log;
+	struct runlog console, build_log, ros;
 	struct buf events;
 	uint64_t events_start; /* offset of its first byte */
 	/* stdin */
@@ -104,6 +108,7 @@ void stream_reset(struct instance *in);
 void stream_hello(struct instance *in, uint64_t stdin_next, uint64_t stdin_acked, bool stdin_ended,
 	uint64_t console_end);
 void stream_console(struct instance *in, uint64_t end);
+void stream_ros(struct instance *in, uint64_t end);
 void stream_build_log(struct instance *in, uint64_t end);
 void stream_stdin_acked(struct instance *in, uint64_t offset);
 void stream_stdout_data(struct instance *in, uint64_t offset, const void *data, size_t len);

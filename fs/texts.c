@@ -5,6 +5,7 @@
 #include "fs/texts.h"
 
 #include "cache/base/conf.h"
+#include "fs/syscalls.h"
 
 #include <string.h>
 #include <time.h>
@@ -55,6 +56,15 @@ static void put_kernel(struct instance *in, struct buf *out)
 		buf_printf(out, "cmdline %s\n", s.cmdline);
 }
 
+/* What a split mode adds. */
+static void put_split(const struct machine *m, struct buf *out)
+{
+	if (m->mode == MODE_FULLVM || !m->ros)
+		return;
+	buf_printf(out, "ros %s\nros_cpus %u\n", m->ros, m->ros_cpus);
+	put_size(out, "ros_memory", m->ros_memory);
+}
+
 static void put_machine(const struct instance *in, struct buf *out)
 {
 	const struct machine *m = &in->machine;
@@ -63,7 +73,8 @@ static void put_machine(const struct instance *in, struct buf *out)
 		buf_printf(out, "mode %s\naccel %s\nimage %s\ncpus %u\nmachine %s\n",
 			m->mode >= 0 ? kernel_mode_names[m->mode] : "?", m->accel ? m->accel : "?",
 			m->image ? m->image : "?", m->cpus, m->type ? m->type : "?");
-		put_size(out, "memory", m->memory);
+		put_size(out, "memory", m->memory - m->ros_memory);
+		put_split(m, out);
 		if (m->dep)
 			buf_printf(out, "pid %d\n", (int)m->dep->pid);
 	}
@@ -124,7 +135,7 @@ void text_of(struct instance *in, enum run_file file, struct buf *out)
 		put_deploy(in, out);
 		break;
 	case RUN_CTL:
-		buf_puts(out, "build stop kill reset pause resume resize clean\n");
+		buf_puts(out, "build stop kill reset reset-hrt pause resume resize clean pristine\n");
 		break;
 	case RUN_STATE:
 		buf_printf(out, "%s\n", instance_state(in));
@@ -137,6 +148,15 @@ void text_of(struct instance *in, enum run_file file, struct buf *out)
 		break;
 	case RUN_TIMELINE:
 		put_timeline(in, out);
+		break;
+	case RUN_SYSCALLS:
+		syscalls_text(in, out);
+		break;
+	case RUN_SYSCALLS_SVG:
+		syscalls_svg(in, out);
+		break;
+	case RUN_DELEGATE:
+		buf_append(out, in->delegate.text.data ? in->delegate.text.data : "", in->delegate.text.len);
 		break;
 	default:
 		break;

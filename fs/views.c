@@ -4,7 +4,7 @@
  * run and cached. All of it but cached never changes, so the kernel may keep it for ever; an entry's node
  * number is the view's number and the entry's index, and nothing is kept per entry.
  */
-#include "cache/base/io.h"
+#include "fs/content.h"
 #include "fs/kernels.h"
 
 #include <errno.h>
@@ -15,9 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_MAX      (1u << 20)
-#define FAIL_AFTER_NS 5000000000u /* how long a view whose content did not come fails at once */
-
 enum { EXTRA_RUN = VIEW_EXTRA, EXTRA_CACHED, EXTRA_END };
 static const char *const extra_names[] = { "run", "cached" };
 
@@ -26,11 +23,6 @@ struct slot {
 	uint64_t lookups;  /* that the kernel has not taken back, all entries together */
 	uint64_t stalled_until_ns;
 };
-
-int cache_errno(int err)
-{
-	return err == -EILSEQ || err == -EBADMSG ? -EIO : err;
-}
 
 static struct slot *slot_of(struct fs *fs, struct node n)
 {
@@ -320,111 +312,26 @@ static void views_release(struct fs *fs, struct node n, struct fuse_file_info *f
 		view_let(s->view, n.b);
 }
 
-static void reply_part(fuse_req_t req, const char *text, size_t len, size_t size, uint64_t off)
+static void views_stalled(struct fs *fs, struct node n, uint64_t until_ns)
 {
-	size_t left = off < len ? len - (size_t)off : 0;
-	reply_data(req, left ? text + off : "", size < left ? size : left);
-}
-
-/* The path of an entry, for the log. */
-static void put_path(const struct view *v, uint32_t index, struct buf *out)
-{
-	struct entry e;
-	if (!index || out->len > 4096 || view_entry(v, index, &e))
-		return;
-	put_path(v, e.parent, out);
-	buf_printf(out, "/%s", e.name);
-}
-
-static void log_read_error(const struct view *v, uint32_t index, const char *what)
-{
-	autobuf struct buf path = { 0 };
-	put_path(v, index, &path);
-	log_error("kernels/%s/%s%s: %s", view_name(v), view_tag(v), path.len ? path.data : "", what);
-}
-
-/* A read that waits for content. */
-struct reading {
-	struct fs *fs;
-	fuse_req_t req; /* NULL: the deadline has answered */
-	struct timer *deadline;
-	struct view *view;
-	struct node n;
-	uint64_t came; /* how much had come when the deadline was set */
-};
-
-/* Late only if nothing at all came meanwhile. */
-static void reading_late(void *arg)
-{
-	struct reading *r = arg;
-	uint64_t came = view_progress(r->view);
-	r->deadline = NULL;
-	if (came != r->came) {
-		r->came = came;
-		r->deadline = loop_after(r->fs->loop, LOOKUP_DEADLINE_MS, reading_late, r);
-		return;
-	}
-	struct slot *s = slot_of(r->fs, r->n);
-	if (s) /* the kernel asks once more after a failed read-ahead: not another wait */
-		s->stalled_until_ns = clock_mono_ns() + FAIL_AFTER_NS;
-	log_read_error(r->view, r->n.b, "no content came within 5 s");
-	reply_err(r->req, -ETIMEDOUT);
-	r->req = NULL;
-}
-
-static void reading_done(void *arg, int err, const struct why *why, const void *data, size_t len)
-{
-	struct reading *r = arg;
-	if (r->fs->kernels) {
-		timer_cancel(r->deadline);
-		if (err && r->req)
-			log_read_error(r->view, r->n.b, why && why->text[0] ? why->text : err_text(err));
-		if (err && r->req)
-			reply_err(r->req, cache_errno(err));
-		else if (r->req)
-			reply_data(r->req, data, len);
-	}
-	view_put(r->view);
-	free(r);
-}
-
-static void read_later(
-	struct fs *fs, fuse_req_t req, struct node n, struct slot *s, size_t size, uint64_t off)
-{
-	if (s->stalled_until_ns && clock_mono_ns() < s->stalled_until_ns) {
-		reply_err(req, -ETIMEDOUT);
-		return;
-	}
-	struct reading *r = xmalloc(sizeof *r);
-	*r = (struct reading){ .fs = fs, .req = req, .view = view_get(s->view), .n = n };
-	r->came = view_progress(r->view);
-	r->deadline = loop_after(fs->loop, LOOKUP_DEADLINE_MS, reading_late, r);
-	view_read(r->view, n.b, off, size, reading_done, r);
+	struct slot *s = slot_of(fs, n);
+	if (s)
+		s->stalled_until_ns = until_ns;
 }
 
 static void views_read(
 	struct fs *fs, fuse_req_t req, struct node n, size_t size, uint64_t off, struct fuse_file_info *fi)
 {
-	static char data[READ_MAX];
 	struct slot *s = slot_of(fs, n);
 	if (!s) {
 		reply_err(req, -ESTALE);
 	} else if (n.b == EXTRA_RUN) {
-		reply_part(req, fs->kernels->run_text, fs->kernels->run_len, size, off);
+		content_text(req, fs->kernels->run_text, fs->kernels->run_len, size, off);
 	} else if (n.b == EXTRA_CACHED) {
 		const char *text = (const char *)(uintptr_t)fi->fh;
-		reply_part(req, text, strlen(text), size, off);
+		content_text(req, text, strlen(text), size, off);
 	} else {
-		size = size < READ_MAX ? size : READ_MAX;
-		ssize_t got = view_read_now(s->view, n.b, off, data, size);
-		if (got >= 0) {
-			reply_data(req, data, (size_t)got);
-		} else if (got == -EAGAIN) {
-			read_later(fs, req, n, s, size, off);
-		} else {
-			log_read_error(s->view, n.b, err_text((int)got));
-			reply_err(req, cache_errno((int)got));
-		}
+		content_read(fs, req, n, s->view, n.b, size, off, s->stalled_until_ns, views_stalled);
 	}
 }
 

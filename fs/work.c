@@ -8,14 +8,16 @@
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
 #include "fs/fingerprint.h"
+#include "fs/kernel_dir.h"
 #include "fs/work_inner.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define LAUNCH_MS     60000 /* a deployer bounds its own steps; this is for one that hangs */
+#define LAUNCH_MS     600000 /* a deployer bounds its own steps; this is for one that hangs */
 #define KILL_BUILD_MS 3000
 
 static void work_next(struct instance *in);
@@ -29,6 +31,8 @@ static void work_end(struct instance *in, int err, const struct why *why)
 
 	timer_cancel(w->deadline);
 	w->deadline = NULL;
+	chosen_put(w->ros);
+	w->ros = NULL;
 	w->active = w->launch = w->force = w->fill = w->again = w->cancelled = w->probed = false;
 	workspace_thaw(in->src);
 	w->step = WORK_IDLE;
@@ -93,6 +97,9 @@ static void job_done(void *arg)
 	for (char **p = j->images; p && *p; p++)
 		free(*p);
 	free(j->images);
+	view_put(j->view);
+	if (j->base >= 0)
+		close(j->base);
 	free(j);
 	instance_release(in);
 }
@@ -103,7 +110,14 @@ struct work_job *work_job_new(struct instance *in)
 
 	j->in = instance_hold(in);
 	j->dirfd = in->dirfd;
+	j->base = -1;
 	return j;
+}
+
+void work_job_kernel(struct work_job *j)
+{
+	if (kernel_dir_source(j->in, &j->base, &j->root) == 0)
+		j->view = view_get(j->in->kernel->view);
 }
 
 void work_job_submit(struct work_job *j, void (*run)(struct work_job *j),
@@ -187,8 +201,10 @@ static void begin_launch(struct instance *in, const struct settings *s)
 
 void work_launched(struct instance *in, int err, const struct why *why)
 {
-	if (in->work.active && in->work.step == WORK_LAUNCH)
+	if (in->work.active && in->work.step == WORK_LAUNCH) {
+		workspace_reset(in->out);
 		work_end(in, err, why);
+	}
 }
 
 void work_machine_gone(struct instance *in)
@@ -199,10 +215,15 @@ void work_machine_gone(struct instance *in)
 
 /* --- the order --------------------------------------------------------------------------------- */
 
+uint64_t work_changes(const struct instance *in)
+{
+	return workspace_changes(in->src) + (in->kernel_dir ? workspace_changes(in->kernel_dir) : 0);
+}
+
 static bool scan_due(const struct instance *in)
 {
 	const struct work *w = &in->work;
-	uint64_t changes = workspace_changes(in->src);
+	uint64_t changes = work_changes(in);
 
 	return in->anonymous && !changes ? false : !w->scanned || w->scanned_at != changes;
 }
@@ -227,8 +248,12 @@ static bool fill_due(const struct instance *in)
 
 static void build_source(const struct instance *in, const struct settings *s, char out[WORK_SOURCE_MAX])
 {
-	const char *parts[] = { s->build, view_digest(in->kernel->view), NULL };
+	const char *parts[] = { s->build, view_digest(in->kernel->view), NULL, NULL };
+	char changes[32];
 
+	snprintf(changes, sizeof(changes), "%llx", (unsigned long long)in->work.kernel_hash);
+	if (in->work.kernel_hash)
+		parts[2] = changes;
 	snprintf(out, WORK_SOURCE_MAX, "build %016llx",
 		(unsigned long long)fingerprint_strings(in->work.src_hash, parts));
 }
@@ -238,8 +263,8 @@ static int images_due(struct instance *in, const struct settings *s, struct why 
 {
 	struct work *w = &in->work;
 	const char *digest = view_digest(in->kernel->view);
-	bool own =
-		!in->cfg.build && (w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
+	bool own = !in->cfg.build && !w->kernel_hash &&
+		   (w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
 	char as_built[WORK_SOURCE_MAX], as_is[WORK_SOURCE_MAX];
 
 	build_source(in, s, as_built);
@@ -259,15 +284,21 @@ static int images_due(struct instance *in, const struct settings *s, struct why 
 	return 1;
 }
 
-static void next_after_images(struct instance *in, const struct settings *s)
+static void next_after_images(struct instance *in, struct settings *s)
 {
 	struct work *w = &in->work;
+	struct why why = { 0 };
+	int err;
 
 	if (!w->launch) {
 		work_end(in, 0, NULL);
 	} else if (!w->probed) {
 		pending_answer(in, PENDING_BUILD, 0, 0);
 		begin_probe(in, s->mode);
+	} else if (s->mode != MODE_FULLVM && !w->ros) {
+		begin_ros(in, s);
+	} else if (s->mode != MODE_FULLVM && (err = ros_settle(in, s, &why)) < 0) {
+		work_end(in, err, &why);
 	} else if (in->machine.dep) { /* the last machine's, which waits for a reader of stdout */
 		work_step_begin(in, WORK_CLEAR);
 		machine_dismiss(in);
@@ -333,6 +364,8 @@ static void work_start(struct instance *in)
 	w->active = true;
 	w->step = WORK_IDLE;
 	w->cancelled = w->probed = w->again = false;
+	chosen_put(w->ros);
+	w->ros = NULL;
 	instance_marks_clear(in);
 	work_next(in);
 }
@@ -446,7 +479,8 @@ void work_cancel(struct instance *in)
 
 static void clean_run(struct work_job *j)
 {
-	static const char *const made[] = { "images", "images.new", "kernel", "kernel.new", "build" };
+	static const char *const made[] = { "images", "images.new", "kernel", "kernel.new", "kernel.lower", "build",
+		"ros", "ros.new", "out" };
 
 	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]) && !j->err; i++)
 		j->err = io_remove_tree(j->dirfd, made[i]);
@@ -457,6 +491,7 @@ static void clean_done(struct instance *in, struct work_job *j)
 	if (j->err)
 		instance_error(in, j->err, "clean: some files of the build could not be removed");
 	workspace_reset(in->images);
+	workspace_reset(in->out);
 }
 
 int work_clean(struct instance *in, struct why *why)
@@ -465,7 +500,7 @@ int work_clean(struct instance *in, struct why *why)
 
 	if (instance_busy(in))
 		return why_fail(why, -EBUSY, "clean: %s is %s; stop it first", in->name, instance_state(in));
-	w->built[0] = w->sources_from[0] = '\0';
+	w->built[0] = w->sources_from[0] = w->ros_from[0] = '\0';
 	in->streams.build_log.epoch++;
 	in->streams.build_log.end = 0;
 	in->gen[RUN_BUILD_LOG]++;
@@ -478,6 +513,8 @@ int work_clean(struct instance *in, struct why *why)
 
 void work_free(struct instance *in)
 {
+	chosen_put(in->work.ros);
+	in->work.ros = NULL;
 	timer_cancel(in->work.deadline);
 	in->work.deadline = NULL;
 }

@@ -2,7 +2,7 @@
 /*
  * work.h: what moves an instance from a config to images, and from images to a machine that runs.
  *
- *     kernel -> scan src -> fill src -> build, or the kernel's own images -> probe -> launch
+ *     kernel -> scan src and kernel -> fill src -> build, or the kernel's own images -> probe -> [the ROS] -> launch
  *
  * Each step looks at the facts and does what is missing, so that one road serves a first build, a change
  * while a build runs, and a restart of the daemon.
@@ -18,6 +18,7 @@
 struct instance;
 struct deployer;
 struct building;
+struct chosen;
 
 enum work_step {
 	WORK_IDLE,
@@ -28,6 +29,7 @@ enum work_step {
 	WORK_BUILD,
 	WORK_IMAGES,
 	WORK_PROBE,
+	WORK_ROS,
 	WORK_CLEAR,
 	WORK_LAUNCH
 };
@@ -44,6 +46,7 @@ struct work {
 	bool cancelled;
 	bool probed;		   /* it is known whether the mode works */
 	int mode;		   /* of the launch; -1: the config's or kernel's */
+	struct chosen *ros;	   /* split modes: found for this launch; NULL before */
 	struct building *building; /* build.c's, while one is under way */
 	struct deployer *builder;
 	bool build_ended; /* its EXIT was seen; the next three say what it said */
@@ -55,12 +58,14 @@ struct work {
 	/* Facts about the disk. */
 	bool scanned;
 	bool src_empty;
-	uint64_t scanned_at; /* workspace_changes() then */
+	uint64_t scanned_at; /* changes of src/ and kernel/ then, together */
 	uint64_t src_hash;
+	uint64_t kernel_hash; /* of what was changed in kernel/; 0: nothing */
 	/* Kept in `meta`. */
 	uint64_t template_hash;		     /* of src/ when it was filled */
 	char template_from[WORK_SOURCE_MAX]; /* digest of the kernel that filled it */
-	char sources_from[WORK_SOURCE_MAX];  /* digest of the kernel whose sources are in kernel/ */
+	char sources_from[WORK_SOURCE_MAX];  /* digest of the kernel whose sources are in kernel/, and its changes */
+	char ros_from[WORK_SOURCE_MAX];	     /* digest of the kernel whose images are in ros/ */
 	char built[WORK_SOURCE_MAX]; /* what images/ holds: "kernel sha256:..." or "build <fingerprint>" */
 };
 

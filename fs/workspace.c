@@ -110,6 +110,7 @@ struct workspace *workspace_new(struct fs *fs, int dirfd, const char *name, bool
 	w->name = xstrdup(name);
 	w->writable = writable;
 	w->refs = 1;
+	pthread_mutex_init(&w->lock, NULL);
 	w->root = ws_inode_new(w, INODE_ROOT, -1);
 	w->table.last_b = INODE_ROOT;
 	w->next = all->by_a[w->a % WS_BUCKETS];
@@ -123,6 +124,8 @@ void ws_put(struct workspace *w)
 		return;
 	if (w->dirfd >= 0)
 		close(w->dirfd);
+	view_put(w->lower);
+	pthread_mutex_destroy(&w->lock);
 	free(w->name);
 	free(w);
 }
@@ -215,7 +218,9 @@ void workspace_root_attr(struct workspace *w, struct attr *out)
 {
 	struct stat st;
 
-	if (root_stat(w, &st) < 0)
+	if (root_stat(w, &st) < 0 && w->over)
+		lower_root_attr(w, out);
+	else if (root_stat(w, &st) < 0)
 		ws_attr_empty(w, out);
 	else
 		ws_attr(w, INODE_ROOT, &st, out);
@@ -226,7 +231,8 @@ void ws_attr(const struct workspace *w, uint32_t b, const struct stat *st, struc
 	*out = (struct attr){
 		.node = { NODE_SRC, w->a, b },
 		.mode = st->st_mode,
-		.nlink = st->st_nlink,
+		/* placeholders are not counted: 1 is what says that nobody can tell */
+		.nlink = w->over && S_ISDIR(st->st_mode) ? 1 : st->st_nlink,
 		.size = st->st_size,
 		.mtime = st->st_mtim,
 		.ctime = st->st_ctim,
@@ -275,6 +281,7 @@ int workspace_rmdir_root(struct workspace *w)
 		return errno == EEXIST ? -ENOTEMPTY : -errno;
 	}
 	workspace_reset(w);
+	ws_changed(w);
 	return 0;
 }
 

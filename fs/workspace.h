@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * workspace.h: a real directory of the state, shown as a tree of the mount: an instance's src/ (writable) and
- * images/ (read-only). Everything is passed on to the file system below, in the pool.
+ * images/ (read-only), and its kernel/ (writable, over a directory of an artifact). Everything is passed on to
+ * the file system below, in the pool.
  *
  * Nodes    class SRC, a = the workspace, b = its inode table; inodes hold an O_PATH fd and a
  *          lookup count and go when the kernel forgets them
@@ -19,6 +20,12 @@ struct workspace;
 /* Shows dirfd/name, which may come into being or be replaced later (workspace_reset); until then the root is
  * an empty directory, and in a writable one the first change makes it. (dirfd) is duplicated. */
 struct workspace *workspace_new(struct fs *fs, int dirfd, const char *name, bool writable);
+/* A writable tree that shows the directory (index) of an artifact, and in dirfd what was changed in it
+ * (workspace_lower.c); (dirfd) exists, is duplicated, and belongs to the workspace alone. Who asks before
+ * the artifact is known waits if the workspace is frozen, else gets EIO; knowing it thaws. */
+struct workspace *workspace_new_over(struct fs *fs, int dirfd);
+void workspace_set_lower(struct workspace *w, struct view *v, uint32_t index);
+struct view *workspace_lower(const struct workspace *w); /* NULL: not known yet */
 /* Open files stay usable; nodes answer ESTALE. */
 void workspace_free(struct workspace *w);
 /* The directory below was replaced as a whole: old nodes answer ESTALE, the root shows the new one. */

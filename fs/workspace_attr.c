@@ -17,6 +17,7 @@ void ws_getattr(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_i
 	struct ws_inode *in = h ? h->in : ws_node(fs, req, n, &w);
 	struct attr a;
 	struct stat st;
+	int err;
 
 	if (!in)
 		return;
@@ -24,8 +25,8 @@ void ws_getattr(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_i
 		w = h->w;
 	if (in->b == INODE_ROOT && !in->stale) {
 		workspace_root_attr(w, &a);
-	} else if (fstat(in->fd, &st) < 0) { /* an inode that is held is in memory: no disk */
-		reply_err(req, -errno);
+	} else if ((err = ws_stat(in, &st)) < 0) { /* an inode that is held is in memory: no disk */
+		reply_err(req, err);
 		return;
 	} else {
 		ws_attr(w, in->b, &st, &a);
@@ -37,7 +38,7 @@ static int set_size(struct ws_job *j)
 {
 	int fd, err;
 
-	if (j->h)
+	if (j->h && j->h->fd >= 0)
 		return ftruncate(j->h->fd, j->st.st_size) < 0 ? -errno : 0;
 	if (S_ISDIR(j->in->type))
 		return -EISDIR;
@@ -88,8 +89,6 @@ static int work_setattr(struct ws_job *j)
 		err = set_size(j);
 	if (!err && (j->flags & times))
 		err = set_times(j);
-	if (!err && fstat(j->fd_in, &j->st) < 0)
-		err = -errno;
 	return err;
 }
 
@@ -97,6 +96,8 @@ static void finish_setattr(struct ws_job *j)
 {
 	struct attr a;
 
+	if (!j->err) /* an inode that is held is in memory */
+		j->err = ws_stat(j->in, &j->st);
 	if (j->err) {
 		reply_err(j->req, j->err);
 		return;
@@ -134,6 +135,8 @@ void ws_setattr(struct fs *fs, fuse_req_t req, struct node n, const struct stat 
 	if (h)
 		ws_job_handle(j, h);
 	j->make_root = true;
+	j->writes = true;
+	j->empties = (to_set & FUSE_SET_ATTR_SIZE) && st->st_size == 0;
 	j->st = *st;
 	j->flags = to_set;
 	ws_job_start(j, work_setattr, finish_setattr);

@@ -25,8 +25,8 @@ struct ws_dent {
 	char *name;
 	uint64_t next;
 	ino_t ino;
-	int fd; /* O_PATH, when attributes are wanted; else negative */
-	struct stat st;
+	mode_t type;
+	struct ws_found found; /* when attributes are wanted */
 };
 
 static bool is_dots(const char *name)
@@ -113,14 +113,21 @@ static int seek_to(struct ws_handle *h, uint64_t off)
 /* A name that cannot be opened now (too many descriptors) is listed without attributes. */
 static void add_dent(struct ws_job *j, const struct dirent64 *e)
 {
-	struct ws_dent d = { .next = e->d_off, .ino = e->d_ino, .fd = -1 };
+	struct ws_dent d = { .next = e->d_off, .ino = e->d_ino, .found = WS_FOUND_NONE };
+	bool asks = j->flags || (j->w->over && e->d_type == DT_LNK);
+	int err;
 
-	d.st.st_mode = DTTOIF(e->d_type);
-	if (j->flags && !is_dots(e->d_name)) {
-		d.fd = ws_open_child(j->fd_in, e->d_name, false, &d.st);
-		if (d.fd == -ENOENT || d.fd == -EXDEV)
+	d.type = DTTOIF(e->d_type);
+	if (asks && !is_dots(e->d_name)) {
+		err = ws_open_child(j->w, j->fd_in, e->d_name, FIND_AS_IS, &d.found);
+		if (err == -ENOENT || err == -EXDEV)
 			return; /* removed since; or a mount below, which is not shown */
+		if (!err)
+			d.type = d.found.st.st_mode & S_IFMT;
 	}
+	/* a directory that is still a placeholder becomes another inode when it is looked up */
+	if (!j->flags || (d.found.lower != LOWER_NONE && S_ISDIR(d.type)))
+		ws_found_close(&d.found);
 	d.name = xstrdup(e->d_name);
 	j->dents = xrealloc(j->dents, (j->ndents + 1) * sizeof(d));
 	j->dents[j->ndents++] = d;
@@ -166,7 +173,7 @@ static bool add_plain(struct ws_job *j, struct ws_dent *d)
 	struct ws_inode *in = is_dots(d->name) ? j->in : ws_inode_by_id(j->w, j->in->dev, d->ino);
 	struct attr a;
 
-	ws_attr(j->w, in ? in->b : INODE_UNKNOWN, &d->st, &a);
+	ws_attr(j->w, in ? in->b : INODE_UNKNOWN, &(struct stat){ .st_mode = d->type }, &a);
 	a.nlink = 0; /* not told to the kernel as a lookup */
 	return listing_add(j->listing, d->name, &a, d->next, NULL);
 }
@@ -176,10 +183,11 @@ static bool add_plus(struct ws_job *j, struct ws_dent *d)
 	struct ws_inode *in;
 	struct attr a;
 	bool plus = false, fits;
+	struct stat st = d->found.st;
 
-	if (ws_intern(j->in, d->name, io_steal(&d->fd), &d->st, &in) < 0)
+	if (ws_intern(j->in, d->name, &d->found, &in) < 0)
 		return add_plain(j, d);
-	ws_attr(j->w, in->b, &d->st, &a);
+	ws_attr(j->w, in->b, &st, &a);
 	fits = listing_add(j->listing, d->name, &a, d->next, &plus);
 	in->nlookup += plus;
 	ws_inode_forget(in, 0);
@@ -196,9 +204,8 @@ static void finish_readdir(struct ws_job *j)
 		struct ws_dent *d = &j->dents[i];
 
 		if (room && !j->err)
-			room = d->fd >= 0 ? add_plus(j, d) : add_plain(j, d);
-		if (d->fd >= 0)
-			close(d->fd);
+			room = d->found.fd >= 0 ? add_plus(j, d) : add_plain(j, d);
+		ws_found_close(&d->found);
 		free(d->name);
 	}
 	free(j->dents);

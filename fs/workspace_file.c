@@ -4,9 +4,11 @@
  */
 #include "cache/base/buf.h"
 #include "cache/base/io.h"
+#include "fs/content.h"
 #include "fs/workspace_inner.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -30,6 +32,10 @@ struct ws_handle *ws_handle_new(struct workspace *w, struct ws_inode *in, int fd
 	in->refs++;
 	h->fd = fd;
 	h->refs = 1;
+	if (fd < 0 && in->lower != LOWER_NONE) {
+		h->holds = true;
+		view_hold(w->lower, in->lower);
+	}
 	pthread_mutex_init(&h->lock, NULL);
 	h->next = all->handles;
 	if (h->next)
@@ -65,6 +71,8 @@ void ws_handle_put(struct ws_handle *h)
 	if (--h->refs)
 		return;
 	ws_fd_drop(fs);
+	if (h->holds)
+		view_let(h->w->lower, h->in->lower);
 	if (h->fd >= 0) {
 		fd = xmalloc(sizeof(*fd));
 		*fd = h->fd;
@@ -102,10 +110,14 @@ static struct ws_job *handle_job(fuse_req_t req, struct ws_handle *h)
 
 static int work_read(struct ws_job *j)
 {
+	/* opened when there was nothing to open yet (workspace_lower.c) */
+	autoclose int own = j->h->fd < 0 ? ws_reopen(j->fd_in, O_RDONLY | O_NONBLOCK) : -1;
 	ssize_t n;
 
+	if (j->h->fd < 0 && own < 0)
+		return own;
 	j->data = xmalloc(j->size);
-	n = io_pread_full(j->h->fd, j->data, j->size, j->off);
+	n = io_pread_full(own >= 0 ? own : j->h->fd, j->data, j->size, j->off);
 	if (n < 0)
 		return n;
 	j->size = n;
@@ -139,19 +151,30 @@ static bool read_cached(fuse_req_t req, struct ws_handle *h, size_t size, uint64
 	return true;
 }
 
+static void lower_stalled(struct fs *fs, struct node n, uint64_t until_ns)
+{
+	struct workspace *w = ws_find(fs, n.a);
+
+	if (w)
+		w->stalled_until_ns = until_ns;
+}
+
 void ws_read(
 	struct fs *fs, fuse_req_t req, struct node n, size_t size, uint64_t off, struct fuse_file_info *fi)
 {
 	struct ws_handle *h = ws_handle_of(fi);
 	struct ws_job *j;
 
-	(void)fs;
-	(void)n;
 	if (off > INT64_MAX - size) {
 		reply_err(req, -EINVAL);
 		return;
 	}
-	if (read_cached(req, h, size, off))
+	if (h->fd < 0 && h->in->fd_name < 0) {
+		content_read(fs, req, n, h->w->lower, h->in->lower, size, off, h->w->stalled_until_ns,
+			lower_stalled);
+		return;
+	}
+	if (h->fd >= 0 && read_cached(req, h, size, off))
 		return;
 	j = handle_job(req, h);
 	j->size = size;
@@ -231,6 +254,8 @@ void ws_flush(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_inf
 
 static int work_fsync(struct ws_job *j)
 {
+	if (j->h->fd < 0)
+		return 0; /* opened to be read, as the artifact has it */
 	return (j->flags ? fdatasync(j->h->fd) : fsync(j->h->fd)) < 0 ? -errno : 0;
 }
 

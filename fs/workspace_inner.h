@@ -10,9 +10,10 @@
  *     workspace_open.c   opening and making files
  *     workspace_file.c   files that are open
  *     workspace_dir.c    listings
+ *     workspace_lower.c  what lies over a directory of an artifact, copy on write
  *
  * Threads  the loop's, but for functions called work_*: they run in the pool and touch their job only (and
- * its workspace's dirfd, name and writable, which never change). A job, and an open file, hold references on
+ * its workspace's dirfd, name, writable and lower, which never change). A job, and an open file, hold references on
  * what they use, so that a workspace may be freed at any moment.
  */
 #ifndef FS_WORKSPACE_INNER_H
@@ -29,15 +30,21 @@
 
 #define INODE_ROOT    1
 #define INODE_UNKNOWN UINT32_MAX /* in listings: has no number yet */
+#define LOWER_NONE    UINT32_MAX /* no entry of an artifact */
+#define LOWER_MARK    "diverfs-entry:" /* a placeholder: a symbolic link to this and the entry's index */
 #define WS_TTL	      1.0 /* seconds; the daemon resets and fills workspaces behind the kernel's back */
 
 struct ws_inode {
 	struct ws_inode *next_b, *next_id; /* chains of the table */
 	uint32_t b;
 	int fd; /* O_PATH; -1: a root that was not opened yet, or does not exist */
+	/* What stands for entry (lower) of the artifact: while (fd_name) is negative it is as it is there and (fd)
+	 * is its placeholder; then (fd) is its copy and (fd_name) the placeholder. */
+	uint32_t lower;
+	int fd_name;
 	dev_t dev;
 	ino_t ino;
-	mode_t type; /* S_IFMT of the mode */
+	mode_t type; /* S_IFMT of the mode; of what a placeholder stands for */
 	struct workspace *w;
 	uint32_t parent; /* where it was last seen, to ask the kernel to forget it */
 	char *name;
@@ -64,6 +71,12 @@ struct workspace {
 	int dirfd;
 	char *name;
 	bool writable, removable, dead, frozen;
+	bool over;	   /* an artifact, which may not be known yet: then it is frozen */
+	struct view *lower; /* set once, while frozen */
+	uint32_t lower_root;
+	uint64_t copies;	     /* names of temporary files */
+	uint64_t stalled_until_ns;   /* content.h */
+	pthread_mutex_t lock;	     /* of the jobs that change names where there are placeholders */
 	struct timer *thaw;			/* the latest moment for it */
 	struct ws_job *waiting, **waiting_tail; /* for the thaw, oldest first */
 	unsigned refs;
@@ -82,6 +95,7 @@ struct ws_handle {
 	unsigned refs;
 	int fd;
 	bool wrote;
+	bool holds; /* the content of in->lower in the cache */
 	pthread_mutex_t lock; /* of what follows: a directory's position, used by one job at a time */
 	char *dents;
 	size_t dents_len, dents_pos;
@@ -112,15 +126,46 @@ struct ws_inode *ws_node(struct fs *fs, fuse_req_t req, struct node n, struct wo
 void ws_attr(const struct workspace *w, uint32_t b, const struct stat *st, struct attr *out);
 void ws_attr_empty(const struct workspace *w, struct attr *out);
 
+struct ws_job;
+/* --- workspace_lower.c --- */
+enum ws_find {
+	FIND_CACHED, /* only if that needs no disk, else -EAGAIN */
+	FIND_AS_IS,
+	FIND_EXPAND /* a directory's placeholder becomes the directory */
+};
+struct ws_found { /* what a name is */
+	int fd, fd_name; /* as in struct ws_inode; -1: none */
+	uint32_t lower;
+	struct stat st; /* as it is shown; dev and ino tell what it is */
+};
+#define WS_FOUND_NONE ((struct ws_found){ .fd = -1, .fd_name = -1, .lower = LOWER_NONE })
+void ws_found_close(struct ws_found *f);
+/* Attributes of an inode that is held: no disk. */
+int ws_stat(const struct ws_inode *in, struct stat *st);
+void lower_stat(const struct entry *e, struct stat *st);
+/* The entry that a placeholder stands for, or LOWER_NONE: it is none. ("": dirfd itself, O_PATH.) */
+uint32_t lower_of(int dirfd, const char *name);
+#define LOWER_DATA_NAME 24
+void lower_data_name(uint32_t index, char out[LOWER_DATA_NAME]);
+/* The rest but lower_copy_up and lower_root_attr in the pool. */
+int lower_make_tree(struct workspace *w);
+int lower_find(struct workspace *w, int dirfd, const char *name, enum ws_find how, struct ws_found *f);
+/* The entry whose last name this is, to be dropped when the name is gone. */
+uint32_t lower_last_name(int dirfd, const char *name);
+void lower_drop(struct workspace *w, uint32_t index);
+/* Gives j->in content of its own, then goes on with the job. */
+void lower_copy_up(struct ws_job *j);
+void lower_root_attr(const struct workspace *w, struct attr *out);
+
 /* --- workspace_inode.c --- */
 struct ws_inode *ws_inode_new(struct workspace *w, uint32_t b, int fd);
 /* The directory of a root was opened: (fd), O_PATH, is the inode's now. */
 void ws_root_adopt(struct ws_inode *root, int fd);
 struct ws_inode *ws_inode_get(struct workspace *w, uint32_t b);
 struct ws_inode *ws_inode_by_id(struct workspace *w, dev_t dev, ino_t ino);
-/* The inode of the file (fd, O_PATH), which is consumed, seen as (name) in (dir); a new number if it has
+/* The inode of what was found, which is consumed, seen as (name) in (dir); a new number if it has
  * none. -ENFILE. */
-int ws_intern(struct ws_inode *dir, const char *name, int fd, const struct stat *st, struct ws_inode **out);
+int ws_intern(struct ws_inode *dir, const char *name, struct ws_found *f, struct ws_inode **out);
 /* Lets go of a reference, or of lookups: gone when neither is left. */
 void ws_inode_put(struct ws_inode *in);
 void ws_inode_forget(struct ws_inode *in, uint64_t nlookup);
@@ -140,6 +185,7 @@ struct ws_job {
 	int fd_in, fd_in2, fd_root; /* descriptors of in, in2; a root that this job opened */
 	bool make_root;		    /* a root that is not there is made */
 	bool changes;		    /* success is a change of the workspace */
+	bool writes, empties;	    /* (in) must be one's own first; its content does not matter */
 	char *name, *name2;
 	int flags; /* of open, rename, setattr */
 	mode_t mode;
@@ -151,7 +197,8 @@ struct ws_job {
 	size_t ndents;
 	/* results */
 	int err;
-	int fd, fd_path; /* to read and write; O_PATH */
+	int fd;		       /* to read and write */
+	struct ws_found found; /* what a name is */
 	struct stat st;
 	int (*work)(struct ws_job *j);	  /* in the pool: 0 or -errno */
 	void (*finish)(struct ws_job *j); /* on the loop: replies, also if j->err */
@@ -161,15 +208,20 @@ struct ws_job *ws_job_new(fuse_req_t req, struct workspace *w, struct ws_inode *
 void ws_job_second(struct ws_job *j, struct ws_inode *in2);
 void ws_job_handle(struct ws_job *j, struct ws_handle *h);
 void ws_job_start(struct ws_job *j, int (*work)(struct ws_job *j), void (*finish)(struct ws_job *j));
+/* For lower_copy_up: to the pool; and the end, where j->err says why not. */
+void ws_job_submit(struct ws_job *j);
+void ws_job_done(struct ws_job *j);
 /* Starts what waits for the thaw. */
 void ws_jobs_thaw(struct workspace *w);
 /* Replies with j->err, after counting the change if there was none. */
 void ws_finish_plain(struct ws_job *j);
 
 /* --- workspace_name.c --- */
-/* O_PATH descriptor and attributes of a name in a directory. (cached): only if that needs no disk, else
- * -EAGAIN. */
-int ws_open_child(int dirfd, const char *name, bool cached, struct stat *st);
+/* What a name in a directory is: 0 or -errno. */
+int ws_open_child(
+	struct workspace *w, int dirfd, const char *name, enum ws_find how, struct ws_found *out);
+/* An O_PATH descriptor. (cached): only if that needs no disk, else -EAGAIN. */
+int ws_open_path(int dirfd, const char *path, bool cached);
 /* Opens what an O_PATH descriptor stands for; never what a link points to. */
 int ws_reopen(int fd_path, int flags);
 /* Gives the bits back that the daemon's own umask took. */

@@ -7,6 +7,7 @@
  * file.
  */
 #include "cache/base/buf.h"
+#include "cache/base/io.h"
 #include "fs/workspace_inner.h"
 
 #include <errno.h>
@@ -76,6 +77,8 @@ struct ws_inode *ws_inode_new(struct workspace *w, uint32_t b, int fd)
 	in->w = w;
 	in->b = b;
 	in->fd = fd;
+	in->fd_name = -1;
+	in->lower = LOWER_NONE;
 	in->type = S_IFDIR;
 	in->refs = b == INODE_ROOT; /* a root belongs to its workspace */
 	return in;
@@ -171,28 +174,52 @@ void ws_inode_shed(struct fs *fs, uint32_t count)
 	}
 }
 
-int ws_intern(struct ws_inode *dir, const char *name, int fd, const struct stat *st, struct ws_inode **out)
+/* Takes the descriptors of what was found. */
+static int inode_of(struct workspace *w, struct ws_found *f, struct ws_inode **out)
+{
+	const struct stat *st = &f->st;
+	struct ws_inode *in;
+
+	if (w->table.last_b >= INODE_UNKNOWN - 1 || ws_fd_take(w->fs))
+		return -ENFILE;
+	if (f->fd_name >= 0 && ws_fd_take(w->fs)) {
+		ws_fd_drop(w->fs);
+		return -ENFILE;
+	}
+	grow(&w->table);
+	in = ws_inode_new(w, ++w->table.last_b, io_steal(&f->fd));
+	in->fd_name = io_steal(&f->fd_name);
+	in->lower = f->lower;
+	in->dev = st->st_dev;
+	in->ino = st->st_ino;
+	in->type = st->st_mode & S_IFMT;
+	chain(&w->table, in);
+	w->table.count++;
+	*out = in;
+	return 0;
+}
+
+/* It was written to since it was found, or by another daemon's hand: its copy is what counts. */
+static int own_copy(struct ws_inode *in, struct ws_found *f)
+{
+	if (in->fd_name >= 0 || f->fd_name < 0)
+		return 0;
+	if (ws_fd_take(in->w->fs))
+		return -ENFILE;
+	in->fd_name = in->fd;
+	in->fd = io_steal(&f->fd);
+	return 0;
+}
+
+int ws_intern(struct ws_inode *dir, const char *name, struct ws_found *f, struct ws_inode **out)
 {
 	struct workspace *w = dir->w;
-	struct ws_inode *in = ws_inode_by_id(w, st->st_dev, st->st_ino);
-	int err;
+	struct ws_inode *in = ws_inode_by_id(w, f->st.st_dev, f->st.st_ino);
+	int err = in ? own_copy(in, f) : inode_of(w, f, &in);
 
-	if (in) {
-		close(fd);
-	} else {
-		err = w->table.last_b >= INODE_UNKNOWN - 1 ? -ENFILE : ws_fd_take(w->fs);
-		if (err) {
-			close(fd);
-			return err;
-		}
-		grow(&w->table);
-		in = ws_inode_new(w, ++w->table.last_b, fd);
-		in->dev = st->st_dev;
-		in->ino = st->st_ino;
-		in->type = st->st_mode & S_IFMT;
-		chain(&w->table, in);
-		w->table.count++;
-	}
+	ws_found_close(f);
+	if (err)
+		return err;
 	seen(in, dir, name);
 	*out = in;
 	return 0;
@@ -219,6 +246,10 @@ static void inode_end(struct ws_inode *in)
 	}
 	if (in->b != INODE_ROOT)
 		ws_fd_drop(w->fs);
+	if (in->fd_name >= 0) {
+		ws_fd_drop(w->fs);
+		close(in->fd_name);
+	}
 	if (in->fd >= 0)
 		close(in->fd);
 	free(in);

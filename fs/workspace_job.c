@@ -21,7 +21,8 @@ struct ws_job *ws_job_new(fuse_req_t req, struct workspace *w, struct ws_inode *
 	j->in = in;
 	in->refs++;
 	j->fd_in = in->fd;
-	j->fd_in2 = j->fd_root = j->fd = j->fd_path = -1;
+	j->fd_in2 = j->fd_root = j->fd = -1;
+	j->found = WS_FOUND_NONE;
 	j->err = -ECANCELED; /* what is said if the pool ends before its turn */
 	return j;
 }
@@ -46,7 +47,12 @@ static int work_root(struct ws_job *j)
 
 	if (j->h || !(first || second))
 		return 0;
-	if (j->make_root && mkdirat(j->w->dirfd, j->w->name, 0777) < 0 && errno != EEXIST)
+	if (j->w->over) {
+		int err = lower_make_tree(j->w);
+
+		if (err)
+			return err;
+	} else if (j->make_root && mkdirat(j->w->dirfd, j->w->name, 0777) < 0 && errno != EEXIST)
 		return -errno;
 	j->fd_root = openat(j->w->dirfd, j->w->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (j->fd_root < 0)
@@ -86,14 +92,12 @@ static void close_left(int fd)
 		close(fd);
 }
 
-static void job_done(void *arg)
+void ws_job_done(struct ws_job *j)
 {
-	struct ws_job *j = arg;
-
 	adopt_root(j);
 	j->finish(j);
 	close_left(j->fd);
-	close_left(j->fd_path);
+	ws_found_close(&j->found);
 	if (j->h)
 		ws_handle_put(j->h);
 	ws_inode_put(j->in);
@@ -104,6 +108,25 @@ static void job_done(void *arg)
 	free(j->name2);
 	free(j->data);
 	free(j);
+}
+
+static void job_done(void *arg)
+{
+	ws_job_done(arg);
+}
+
+void ws_job_submit(struct ws_job *j)
+{
+	pool_submit(j->w->fs->pool, job_run, job_done, j);
+}
+
+static void job_go(struct ws_job *j)
+{
+	j->fd_in = j->in->fd; /* it may have got content of its own meanwhile */
+	if (j->writes && j->in->lower != LOWER_NONE && j->in->fd_name < 0 && S_ISREG(j->in->type))
+		lower_copy_up(j);
+	else
+		ws_job_submit(j);
 }
 
 /* The root of the tree that a job was meant for may be another by now; what was below the old one is gone. */
@@ -128,10 +151,10 @@ void ws_jobs_thaw(struct workspace *w)
 	for (; j; j = next) {
 		next = j->next;
 		if (renew(j, &j->in, &j->fd_in) && renew(j, &j->in2, &j->fd_in2)) {
-			pool_submit(w->fs->pool, job_run, job_done, j);
+			job_go(j);
 		} else {
 			j->err = -ESTALE;
-			job_done(j);
+			ws_job_done(j);
 		}
 	}
 }
@@ -143,7 +166,7 @@ void ws_job_start(struct ws_job *j, int (*work)(struct ws_job *j), void (*finish
 	j->work = work;
 	j->finish = finish;
 	if (!w->frozen || j->h) {
-		pool_submit(w->fs->pool, job_run, job_done, j);
+		job_go(j);
 		return;
 	}
 	if (!w->waiting)

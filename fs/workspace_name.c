@@ -28,7 +28,7 @@ static void fd_path_name(int fd, char name[32])
 	snprintf(name, 32, "/proc/self/fd/%d", fd);
 }
 
-int ws_open_child(int dirfd, const char *name, bool cached, struct stat *st)
+int ws_open_path(int dirfd, const char *name, bool cached)
 {
 	struct open_how how = {
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
@@ -40,13 +40,33 @@ int ws_open_child(int dirfd, const char *name, bool cached, struct stat *st)
 		return -EAGAIN; /* also what an older kernel says, in other words */
 	if (fd < 0 && (errno == ENOSYS || errno == EPERM)) /* a container's filter may refuse the new call */
 		fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, st) < 0) {
-		close(fd);
-		return -EIO;
-	}
-	return fd;
+	return fd < 0 ? -errno : fd;
+}
+
+void ws_found_close(struct ws_found *f)
+{
+	if (f->fd >= 0)
+		close(f->fd);
+	if (f->fd_name >= 0)
+		close(f->fd_name);
+	*f = WS_FOUND_NONE;
+}
+
+int ws_open_child(struct workspace *w, int dirfd, const char *name, enum ws_find how, struct ws_found *out)
+{
+	int err = 0;
+
+	*out = WS_FOUND_NONE;
+	out->fd = ws_open_path(dirfd, name, how == FIND_CACHED);
+	if (out->fd < 0)
+		return out->fd;
+	if (fstat(out->fd, &out->st) < 0)
+		err = -EIO;
+	else if (w->over && S_ISLNK(out->st.st_mode))
+		err = lower_find(w, dirfd, name, how, out);
+	if (err)
+		ws_found_close(out);
+	return err;
 }
 
 int ws_reopen(int fd_path, int flags)
@@ -87,18 +107,19 @@ bool ws_name_ok(fuse_req_t req, const char *name)
 
 /* --- a name that becomes a node --- */
 
-static void entry_reply(fuse_req_t req, struct ws_inode *dir, const char *name, int fd, const struct stat *st)
+static void entry_reply(fuse_req_t req, struct ws_inode *dir, const char *name, struct ws_found *f)
 {
 	struct ws_inode *in;
+	struct stat st = f->st;
 	struct attr a;
-	int err = ws_intern(dir, name, fd, st, &in);
+	int err = ws_intern(dir, name, f, &in);
 
 	if (err) {
 		reply_err(req, err);
 		return;
 	}
 	in->nlookup++; /* before the reply: a forget may follow at once */
-	ws_attr(dir->w, in->b, st, &a);
+	ws_attr(dir->w, in->b, &st, &a);
 	reply_entry(req, &a);
 }
 
@@ -113,31 +134,31 @@ static void finish_entry(struct ws_job *j)
 	else if (j->err)
 		reply_err(j->req, j->err);
 	else
-		entry_reply(j->req, j->in, j->name, io_steal(&j->fd_path), &j->st);
+		entry_reply(j->req, j->in, j->name, &j->found);
 }
 
 static int work_lookup(struct ws_job *j)
 {
-	j->fd_path = ws_open_child(j->fd_in, j->name, false, &j->st);
-	return j->fd_path < 0 ? j->fd_path : 0;
+	return ws_open_child(j->w, j->fd_in, j->name, FIND_EXPAND, &j->found);
 }
 
 void ws_lookup(struct fs *fs, fuse_req_t req, struct node dir, const char *name)
 {
 	struct workspace *w;
 	struct ws_inode *in = ws_node(fs, req, dir, &w);
+	struct ws_found f;
 	struct ws_job *j;
-	struct stat st;
-	int fd;
+	int err = -EAGAIN;
 
 	if (!in || !ws_name_ok(req, name))
 		return;
-	fd = in->fd >= 0 && !w->frozen ? ws_open_child(in->fd, name, true, &st) : -EAGAIN;
-	if (fd >= 0) {
-		entry_reply(req, in, name, fd, &st);
+	if (in->fd >= 0 && !w->frozen)
+		err = ws_open_child(w, in->fd, name, FIND_CACHED, &f);
+	if (!err) {
+		entry_reply(req, in, name, &f);
 		return;
 	}
-	if (fd == -ENOENT) {
+	if (err == -ENOENT) {
 		reply_absent(req, 0);
 		return;
 	}
@@ -171,7 +192,7 @@ static int made(struct ws_job *j)
 {
 	int err = work_lookup(j);
 
-	return err ? err : ws_mode_fix(j->fd_path, j->mode, &j->st);
+	return err ? err : ws_mode_fix(j->found.fd, j->mode, &j->found.st);
 }
 
 static int work_mkdir(struct ws_job *j)
@@ -223,8 +244,13 @@ static int work_symlink(struct ws_job *j)
 
 void ws_symlink(struct fs *fs, fuse_req_t req, const char *target, struct node dir, const char *name)
 {
-	struct ws_job *j = change_job(fs, req, dir, name, false);
+	struct ws_job *j = NULL;
+	struct workspace *w = ws_find(fs, dir.a);
 
+	if (w && w->over && strncmp(target, LOWER_MARK, strlen(LOWER_MARK)) == 0)
+		reply_err(req, -EINVAL); /* it would be taken for one of ours */
+	else
+		j = change_job(fs, req, dir, name, false);
 	if (!j)
 		return;
 	j->name2 = xstrdup(target);
@@ -235,7 +261,7 @@ static int work_link(struct ws_job *j)
 {
 	char path[32];
 
-	fd_path_name(j->fd_in2, path);
+	fd_path_name(j->in2->fd_name >= 0 ? j->in2->fd_name : j->fd_in2, path);
 	if (linkat(AT_FDCWD, path, j->fd_in, j->name, AT_SYMLINK_FOLLOW) < 0)
 		return -errno;
 	return work_lookup(j);
@@ -265,7 +291,18 @@ void ws_link(struct fs *fs, fuse_req_t req, struct node n, struct node newdir, c
 
 static int work_unlink(struct ws_job *j)
 {
-	return unlinkat(j->fd_in, j->name, j->flags) < 0 ? -errno : 0;
+	uint32_t last;
+	int err;
+
+	if (!j->w->over)
+		return unlinkat(j->fd_in, j->name, j->flags) < 0 ? -errno : 0;
+	pthread_mutex_lock(&j->w->lock);
+	last = lower_last_name(j->fd_in, j->name);
+	err = unlinkat(j->fd_in, j->name, j->flags) < 0 ? -errno : 0;
+	if (!err)
+		lower_drop(j->w, last);
+	pthread_mutex_unlock(&j->w->lock);
+	return err;
 }
 
 static void remove_start(struct fs *fs, fuse_req_t req, struct node dir, const char *name, int flags)
@@ -290,7 +327,20 @@ void ws_rmdir(struct fs *fs, fuse_req_t req, struct node dir, const char *name)
 
 static int work_rename(struct ws_job *j)
 {
-	return renameat2(j->fd_in, j->name, j->fd_in2, j->name2, j->flags) < 0 ? -errno : 0;
+	uint32_t last;
+	int err;
+
+	if (!j->w->over)
+		return renameat2(j->fd_in, j->name, j->fd_in2, j->name2, j->flags) < 0 ? -errno : 0;
+	pthread_mutex_lock(&j->w->lock);
+	last = j->flags & RENAME_EXCHANGE ? LOWER_NONE : lower_last_name(j->fd_in2, j->name2);
+	if (last == lower_of(j->fd_in, j->name))
+		last = LOWER_NONE; /* to where it is */
+	err = renameat2(j->fd_in, j->name, j->fd_in2, j->name2, j->flags) < 0 ? -errno : 0;
+	if (!err)
+		lower_drop(j->w, last);
+	pthread_mutex_unlock(&j->w->lock);
+	return err;
 }
 
 void ws_rename(struct fs *fs, fuse_req_t req, struct node dir, const char *name, struct node newdir,
@@ -342,11 +392,14 @@ void ws_readlink(struct fs *fs, fuse_req_t req, struct node n)
 {
 	struct workspace *w;
 	struct ws_inode *in = ws_node(fs, req, n, &w);
+	struct entry e;
 
 	if (!in)
 		return;
 	if (!S_ISLNK(in->type))
 		reply_err(req, -EINVAL);
+	else if (in->lower != LOWER_NONE && !view_entry(w->lower, in->lower, &e) && e.target)
+		reply_link(req, e.target);
 	else
 		ws_job_start(ws_job_new(req, w, in), work_readlink, finish_readlink);
 }

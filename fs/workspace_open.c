@@ -70,22 +70,35 @@ static void finish_open(struct ws_job *j)
 	reply_open(j->req, (struct node){ NODE_SRC, j->w->a, j->in->b }, &j->fi);
 }
 
+/* To be read as the artifact has it: there is nothing to open. */
+static void open_lower(struct ws_job *j)
+{
+	j->err = S_ISREG(j->in->type) ? ws_stat(j->in, &j->st) : -ELOOP;
+	j->finish = finish_open;
+	ws_job_done(j);
+}
+
 void ws_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi)
 {
 	struct workspace *w;
 	struct ws_inode *in = ws_node(fs, req, n, &w);
+	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC);
 	struct ws_job *j;
 
 	if (!in)
 		return;
-	if (!w->writable && ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC))) {
+	if (!w->writable && writes) {
 		reply_err(req, -EROFS);
 		return;
 	}
 	j = ws_job_new(req, w, in);
 	j->fi = *fi;
-	j->changes = fi->flags & O_TRUNC;
-	ws_job_start(j, work_open, finish_open);
+	j->changes = j->empties = fi->flags & O_TRUNC;
+	j->writes = writes;
+	if (!writes && in->lower != LOWER_NONE && in->fd_name < 0)
+		open_lower(j);
+	else
+		ws_job_start(j, work_open, finish_open);
 }
 
 /* In two steps, so that what another process put there meanwhile is opened only if it is a regular file. */
@@ -96,21 +109,25 @@ static int work_create(struct ws_job *j)
 
 	j->fd = openat(j->fd_in, j->name, flags, j->mode);
 	if (j->fd >= 0) {
-		j->fd_path = ws_reopen(j->fd, O_PATH);
-		if (j->fd_path < 0)
-			return j->fd_path;
-		if (fstat(j->fd_path, &j->st) < 0)
+		j->found.fd = ws_reopen(j->fd, O_PATH);
+		if (j->found.fd < 0)
+			return j->found.fd;
+		if (fstat(j->found.fd, &j->found.st) < 0)
 			return -errno;
-		return ws_mode_fix(j->fd_path, j->mode, &j->st);
+		err = ws_mode_fix(j->found.fd, j->mode, &j->found.st);
+		j->st = j->found.st;
+		return err;
 	}
 	if (errno != EEXIST || (j->fi.flags & O_EXCL))
 		return -errno;
-	j->fd_path = ws_open_child(j->fd_in, j->name, false, &j->st);
-	if (j->fd_path < 0)
-		return j->fd_path;
-	if (!S_ISREG(j->st.st_mode))
-		return S_ISDIR(j->st.st_mode) ? -EISDIR : -EEXIST;
-	j->fd = ws_reopen(j->fd_path, (j->fi.flags & OPEN_FLAGS) | O_NONBLOCK);
+	err = ws_open_child(j->w, j->fd_in, j->name, FIND_EXPAND, &j->found);
+	if (err)
+		return err;
+	if (!S_ISREG(j->found.st.st_mode))
+		return S_ISDIR(j->found.st.st_mode) ? -EISDIR : -EEXIST;
+	if (j->found.lower != LOWER_NONE)
+		return -ESTALE; /* the kernel looks it up and opens it */
+	j->fd = ws_reopen(j->found.fd, (j->fi.flags & OPEN_FLAGS) | O_NONBLOCK);
 	err = j->fd < 0 ? j->fd : 0;
 	if (!err && fstat(j->fd, &j->st) < 0)
 		err = -errno;
@@ -125,7 +142,7 @@ static void finish_create(struct ws_job *j)
 	if (!j->err && (j->in->stale || !j->w->fs->workspaces))
 		j->err = -ESTALE;
 	if (!j->err)
-		j->err = ws_intern(j->in, j->name, io_steal(&j->fd_path), &j->st, &in);
+		j->err = ws_intern(j->in, j->name, &j->found, &in);
 	if (!j->err) {
 		in->nlookup++;
 		j->err = open_handle(j, in);

@@ -11,6 +11,15 @@
 
 #define LINUX_ARGS_MAX 31 /* INIT_ENV_ARG_LIMIT without init's own name */
 
+/* Linux writes over its own code (static keys) while its other CPUs run it. QEMU before 8.1, translating with a
+ * thread a CPU, reads code to be translated before it watches the page for writes, and may then run the old code
+ * for ever: a Linux of several CPUs hung once in some hundred boots, all CPUs at a breakpoint that was no longer
+ * there. One thread for all CPUs cannot. */
+static const char *translator(const struct vm *vm)
+{
+	return vm->image.kind == IMAGE_LINUX && vm->plan.cpus > 1 ? "tcg,thread=single" : "tcg";
+}
+
 static void add_machine(const struct vm *vm, struct arguments *a)
 {
 	bool kvm = vm->plan.accel == ACCEL_KVM;
@@ -18,7 +27,7 @@ static void add_machine(const struct vm *vm, struct arguments *a)
 	/* Without auto-kernel-cmdline=off QEMU would write the transports into the kernel's command line. */
 	arguments_pair(a, "-M",
 		vm->machine == MACHINE_MICROVM ? "microvm,auto-kernel-cmdline=off" : "pc,usb=off,vmport=off");
-	arguments_pair(a, "-accel", kvm ? "kvm" : "tcg");
+	arguments_pair(a, "-accel", kvm ? "kvm" : translator(vm));
 	/* arch-capabilities tells guests which mitigations they may leave out; under nested KVM setting it
 	 * can fail, and with it QEMU. Without it a guest is only more careful. */
 	arguments_pair(a, "-cpu", kvm ? "host,arch-capabilities=off" : "max");

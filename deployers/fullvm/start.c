@@ -6,33 +6,17 @@
 
 #include "cache/base/io.h"
 #include "deployers/child.h"
+#include "deployers/vmfiles.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const int no_pair[2] = { -1, -1 };
-
-/* A private copy in memory: its path need not be reachable for the user that QEMU runs as. */
-static int copy_file(int fd, const char *path, struct why *why)
-{
-	autoclose int copy = memfd_create("image", MFD_CLOEXEC);
-
-	if (copy < 0)
-		return why_fail_errno(why, -errno, "cannot copy %s", path);
-	int64_t n = io_copy(fd, copy);
-	if (n < 0)
-		return why_fail_errno(why, (int)n, "cannot copy %s", path);
-	return io_steal(&copy);
-}
 
 static int prepare_initrd(struct vm *vm, bool drops, struct why *why)
 {
@@ -42,7 +26,7 @@ static int prepare_initrd(struct vm *vm, bool drops, struct why *why)
 	if (fd < 0)
 		return why_fail_errno(why, -errno, "cannot open initrd %s", vm->plan.initrd);
 	if (drops)
-		vm->initrd_fd = copy_file(fd, vm->plan.initrd, why);
+		vm->initrd_fd = vm_copy_file(fd, vm->plan.initrd, why);
 	return drops && vm->initrd_fd < 0 ? vm->initrd_fd : 0;
 }
 
@@ -94,7 +78,7 @@ static int prepare_image(struct vm *vm, struct why *why)
 	bool hide = vm->image.kind == IMAGE_PVH && vm->image.multiboot_offset >= 0;
 	bool drops = child_drops(&uid, &gid);
 	if (hide || drops) {
-		vm->image_fd = copy_file(fd, vm->plan.image, why);
+		vm->image_fd = vm_copy_file(fd, vm->plan.image, why);
 		if (vm->image_fd < 0)
 			return vm->image_fd;
 	}
@@ -135,26 +119,6 @@ static void close_side(const struct wires *w, int side)
 			close(pairs[i][side]);
 }
 
-/* In the child, as root: QEMU will be nobody, and /dev/kvm may be root's alone. So it gets a node of its own,
- * seen by no other process. */
-static int own_kvm(void *arg)
-{
-	static const char place[] = "/mnt", node[] = "/mnt/kvm";
-	struct stat st;
-	uid_t uid;
-	gid_t gid;
-
-	(void)arg;
-	if (!child_drops(&uid, &gid) || stat("/dev/kvm", &st) < 0)
-		return 0;
-	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NOEXEC, "size=64k,mode=755") < 0 ||
-		mknod(node, S_IFCHR | 0600, st.st_rdev) < 0 || chown(node, uid, gid) < 0 ||
-		mount(node, "/dev/kvm", NULL, MS_BIND, NULL) < 0 || umount2(place, MNT_DETACH) < 0)
-		return -errno;
-	return 0;
-}
-
 static pid_t run_qemu(struct vm *vm, const struct wires *w, struct why *why)
 {
 	struct vm_fds fds = { w->qmp[1], w->serial[1], w->in[1], w->out[1], w->control[1] };
@@ -181,7 +145,7 @@ static pid_t run_qemu(struct vm *vm, const struct wires *w, struct why *why)
 		.limits = limits,
 		.limit_count = 1,
 		.drop = true,
-		.prepare = vm->plan.accel == ACCEL_KVM && !child_keeps_kvm() ? own_kvm : NULL,
+		.prepare = vm->plan.accel == ACCEL_KVM && !child_keeps_kvm() ? vm_own_kvm : NULL,
 	};
 	pid_t pid = child_spawn(&c, why);
 	arguments_free(&a);

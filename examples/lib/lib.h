@@ -68,6 +68,7 @@ void vprintk(const char *fmt, va_list args);
 void streams_init(void);
 bool stdin_readable(void);	       /* read_stdin would not wait */
 void streams_poll(void);	       /* looks for messages of the host; a request to stop ends the kernel */
+bool streams_interrupted(void);	       /* takes back the device's interrupt; false: there was none */
 void streams_exit(int status); /* returns if there is no control port */
 
 /* I/O ports */

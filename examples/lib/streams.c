@@ -67,7 +67,7 @@ static void send(struct virtio_queue *q, void *buf, size_t len)
 	virtio_put(q, 0, buf, len, false);
 	virtio_kick(q);
 	for (;;) {
-		virtio_ack(&device);
+		device_ack(&device);
 		if (virtio_get(q, &unused) >= 0)
 			return;
 		device_wait();
@@ -248,9 +248,14 @@ void streams_poll(void)
 {
 	if (!device.transport || !messages)
 		return;
-	virtio_ack(&device);
+	device_ack(&device);
 	control_poll();
 	messages_poll();
+}
+
+bool streams_interrupted(void)
+{
+	return device.transport && virtio_ack(&device);
 }
 
 static void give_back(int slot)
@@ -299,7 +304,7 @@ size_t read_stdin(void *buf, size_t len)
 		return 0;
 	for (bool first = true;; first = false) {
 		if (!first)
-			virtio_ack(&device);
+			device_ack(&device);
 		control_poll();
 		messages_poll();
 		ended = in.ended; /* then all bytes are in the queue already: look at them after this */
@@ -357,7 +362,7 @@ static void out_wait(unsigned want)
 {
 	for (bool first = true;; first = false) {
 		if (!first)
-			virtio_ack(&device);
+			device_ack(&device);
 		out_collect();
 		if (out_idle >= want)
 			return;

@@ -9,7 +9,7 @@
  * vector, so we need not find out which pin is whose (that would take ACPI); after waking, streams.c looks at
  * its device. They are edge-triggered: a line that nobody serves disturbs once, not for ever.
  */
-#include "lib.h"
+#include "virtio.h"
 
 struct trap_frame { /* as entry.S and the CPU push it */
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
@@ -68,6 +68,11 @@ static void set_gate(unsigned vector, const char *handler, uint8_t stack)
 void device_wait(void)
 {
 	cpu_halt();
+}
+
+void device_ack(struct virtio *v)
+{
+	virtio_ack(v);
 }
 
 void trap_init(void)

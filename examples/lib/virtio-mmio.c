@@ -81,9 +81,13 @@ static void enable_queue(struct virtio *v, struct virtio_queue *q)
 	q->notify_wide = true;
 }
 
-static void ack(struct virtio *v)
+static bool ack(struct virtio *v)
 {
-	set(v, INTERRUPT_ACK, get(v, INTERRUPT_STATUS));
+	uint32_t status = get(v, INTERRUPT_STATUS);
+
+	if (status)
+		set(v, INTERRUPT_ACK, status);
+	return status;
 }
 
 static const struct virtio_transport mmio = { get_status, set_status, get_features, set_features,

@@ -7,7 +7,6 @@
 
 #define VENDOR	      0x1af4
 #define DEVICE_MODERN 0x1040 /* + device id */
-#define DEVICE_OLD    0x1000 /* likewise, for a console that also speaks the old interface */
 
 #define REG_COMMAND	  0x04
 #define COMMAND_MEMORY	  2u
@@ -85,9 +84,9 @@ static void enable_queue(struct virtio *v, struct virtio_queue *q)
 	c->queue_enable = 1;
 }
 
-static void ack(struct virtio *v)
+static bool ack(struct virtio *v)
 {
-	(void)*v->isr; /* reading clears it */
+	return *v->isr; /* reading clears it */
 }
 
 static const struct virtio_transport pci = { get_status, set_status, get_features, set_features, select_queue,
@@ -116,6 +115,21 @@ static void read_capability(struct virtio *v, uint8_t slot, uint8_t at)
 	}
 }
 
+/* What a device that also speaks the old interface is called instead. */
+static uint16_t old_device(uint32_t device_id)
+{
+	switch (device_id) {
+	case VIRTIO_ID_NET:
+		return 0x1000;
+	case VIRTIO_ID_BLOCK:
+		return 0x1001;
+	case VIRTIO_ID_ENTROPY:
+		return 0x1005;
+	default:
+		return (uint16_t)(0x1000 + device_id);
+	}
+}
+
 bool virtio_pci_find(struct virtio *v, uint32_t device_id)
 {
 	unsigned left = 48; /* as many capabilities fit; a list that loops ends */
@@ -123,7 +137,7 @@ bool virtio_pci_find(struct virtio *v, uint32_t device_id)
 	uint32_t command;
 
 	if (!pci_find(VENDOR, (uint16_t)(DEVICE_MODERN + device_id), &slot) &&
-		!pci_find(VENDOR, (uint16_t)(DEVICE_OLD + device_id), &slot))
+		!pci_find(VENDOR, old_device(device_id), &slot))
 		return false;
 	command = pci_read(slot, REG_COMMAND);
 	pci_write(
@@ -135,7 +149,7 @@ bool virtio_pci_find(struct virtio *v, uint32_t device_id)
 			read_capability(v, slot, at);
 	if (v->regs && v->isr && v->notify && v->config)
 		return true;
-	printk("virtio-pci: the console has no modern interface, or the firmware has given it no "
+	printk("virtio-pci: a device has no modern interface, or the firmware has given it no "
 	       "addresses\n");
 	return false;
 }

@@ -9,8 +9,10 @@
 
 #define FEATURE_VERSION_1 (1ull << 32)
 
+#define DESC_NEXT	   1
 #define DESC_DEVICE_WRITES 2
 #define USED_NO_NOTIFY	   1
+#define AVAIL_NO_INTERRUPT 1
 
 struct virtio_desc {
 	uint64_t address;
@@ -83,20 +85,34 @@ void virtio_ready(struct virtio *v)
 		v, STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK);
 }
 
-void virtio_ack(struct virtio *v)
+bool virtio_ack(struct virtio *v)
 {
-	v->transport->ack(v);
+	return v->transport->ack(v);
 }
 
 void virtio_put(struct virtio_queue *q, unsigned slot, void *buf, size_t len, bool device_writes)
 {
-	q->desc[slot] = (struct virtio_desc){ .address = physical(buf),
-		.len = (uint32_t)len,
-		.flags = device_writes ? DESC_DEVICE_WRITES : 0 };
+	virtio_put_parts(q, slot, &(struct virtio_part){ buf, len, device_writes }, 1);
+}
+
+void virtio_put_parts(struct virtio_queue *q, unsigned slot, const struct virtio_part *parts, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		q->desc[slot + i] = (struct virtio_desc){ .address = physical(parts[i].buf),
+			.len = (uint32_t)parts[i].len,
+			.flags = (parts[i].device_writes ? DESC_DEVICE_WRITES : 0) |
+				 (i + 1 < count ? DESC_NEXT : 0),
+			.next = (uint16_t)(slot + i + 1) };
 	q->avail->ring[q->put % q->slots] = (uint16_t)slot;
 	q->put++;
 	/* the device must not see the new index before what it covers */
 	__atomic_store_n(&q->avail->index, q->put, __ATOMIC_RELEASE);
+}
+
+void virtio_interrupts(struct virtio_queue *q, bool wanted)
+{
+	__atomic_store_n(&q->avail->flags, wanted ? 0 : AVAIL_NO_INTERRUPT, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* before the look that follows */
 }
 
 void virtio_kick(struct virtio_queue *q)

@@ -13,7 +13,10 @@
 
 #include "lib.h"
 
+#define VIRTIO_ID_NET	  1
+#define VIRTIO_ID_BLOCK	  2
 #define VIRTIO_ID_CONSOLE 3
+#define VIRTIO_ID_ENTROPY 4
 #define VIRTIO_SLOTS	  64 /* a queue has at most so many */
 
 struct virtio_queue {
@@ -43,12 +46,24 @@ bool virtio_begin(struct virtio *v, uint64_t features);
 /* Between virtio_begin and virtio_ready. */
 void virtio_queue_init(struct virtio *v, struct virtio_queue *q, uint16_t index);
 void virtio_ready(struct virtio *v);
-/* Takes back the interrupt, so that the next event makes a new one. Before looking at the queues and
- * cpu_halt. */
-void virtio_ack(struct virtio *v);
+/* Takes back the interrupt, so that the next event makes a new one; false: there was none. */
+bool virtio_ack(struct virtio *v);
+/* The same before looking at the queues and device_wait, where nobody else has done it: trap.c. A kernel whose
+ * interrupt handler does it has an empty one of its own. */
+void device_ack(struct virtio *v);
 
 /* Gives a slot's buffer to the device, to be read, or to be written. */
 void virtio_put(struct virtio_queue *q, unsigned slot, void *buf, size_t len, bool device_writes);
+/* Several buffers as one request: they take the descriptors (slot) to (slot) + (count) - 1, and come back together, as
+ * (slot). */
+struct virtio_part {
+	void *buf;
+	size_t len;
+	bool device_writes;
+};
+void virtio_put_parts(struct virtio_queue *q, unsigned slot, const struct virtio_part *parts, unsigned count);
+/* Whether the device is to interrupt when it has used a buffer. It may all the same. */
+void virtio_interrupts(struct virtio_queue *q, bool wanted);
 /* Tells the device that there are new ones. */
 void virtio_kick(struct virtio_queue *q);
 /* The next slot that the device is done with, and how much it wrote; -1: none. */
@@ -70,7 +85,7 @@ struct virtio_transport { /* all of them required */
 	void (*set_features)(struct virtio *v, uint32_t half, uint32_t bits);
 	uint16_t (*select_queue)(struct virtio *v, uint16_t index); /* its largest size; 0: there is none */
 	void (*enable_queue)(struct virtio *v, struct virtio_queue *q);
-	void (*ack)(struct virtio *v);
+	bool (*ack)(struct virtio *v);
 };
 
 #endif

@@ -92,13 +92,17 @@ static bool key_ok(const char *key)
 	return n && !key[n] && key[0] >= 'a' && key[0] <= 'z';
 }
 
+/* Blanks around the sign are allowed, as in config. */
 static int take_setting(struct options *o, char *setting)
 {
-	char *value = strchr(setting, '=');
+	char *value = strchr(setting, '='), *end = value;
 
 	if (!value)
 		return usage_error("-o %s: KEY=VALUE is wanted", setting);
-	*value++ = '\0';
+	while (end > setting && end[-1] == ' ')
+		end--;
+	value += 1 + strspn(value + 1, " ");
+	*end = '\0';
 	if (!key_ok(setting))
 		return usage_error("-o %s: is not a key of config", setting);
 	if (strcmp(setting, "mode") == 0)
@@ -335,6 +339,12 @@ static int wait_status(struct run *r)
 
 /* --- a terminal --- */
 
+/* A kernel that is a shell now, and a filter where it is given arguments. */
+static bool is_shell(const struct run *r, const struct options *o)
+{
+	return strcmp(r->terminal, "shell") == 0 && !*o->args;
+}
+
 /* A filter keeps its lines, its ^D and its ^C; a shell wants keys. If the output goes elsewhere, nobody would see what
  * a shell says. */
 static bool wants_terminal(const struct run *r, const struct options *o)
@@ -343,7 +353,7 @@ static bool wants_terminal(const struct run *r, const struct options *o)
 		return o->terminal > 0;
 	if (!isatty(0) || !isatty(1))
 		return false;
-	return *r->terminal ? strcmp(r->terminal, "console") == 0 : r->stdout_console;
+	return *r->terminal ? strcmp(r->terminal, "console") == 0 || is_shell(r, o) : r->stdout_console;
 }
 
 /* (what) leaving does. 0 or the exit status. */
@@ -388,7 +398,8 @@ static int run_launched(struct run *r, const struct options *o)
 		copy_start_stdin(r->in);
 		return follow(r);
 	}
-	if (!r->stdout_console) /* where stdin is the console, its end would be typed */
+	/* where stdin is the console, its end would be typed; a shell would end by it before it hears of us */
+	if (!r->stdout_console && !is_shell(r, o))
 		close(r->in);
 	status = attach_terminal(r, o, EXIT_LEFT, "ends it");
 	return status ? status : follow(r);

@@ -183,9 +183,11 @@ static void tell_size(void)
 	char words[64];
 	int n;
 
-	if (ctl < 0 || ioctl(0, TIOCGWINSZ, &w) < 0 || !w.ws_col || !w.ws_row || !runs())
+	if (ctl < 0 || ioctl(0, TIOCGWINSZ, &w) < 0 || !runs())
 		return;
-	n = snprintf(words, sizeof(words), "resize %u %u", w.ws_col, w.ws_row);
+	/* one that does not know its size is told of, too: kernels learn by it that there is a terminal */
+	n = snprintf(
+		words, sizeof(words), "resize %u %u", w.ws_col ? w.ws_col : 80, w.ws_row ? w.ws_row : 24);
 	(void)!write(ctl, words, (size_t)n);
 }
 

@@ -8,6 +8,7 @@
  *                                     line of a deployer, with sockets and IMAGE in place of its descriptors; prints
  *                                     ms to the first byte of the console or of stdout, which a deployer copies to
  *                                     the console when nobody reads it
+ *     clock first COMMAND...          prints ms from exec to the first byte of its stdout, then waits for its end
  *     clock pipe BYTES COMMAND...     feeds BYTES to COMMAND and reads as many back; prints MB/s
  */
 #include <errno.h>
@@ -134,6 +135,37 @@ static int bare(const char *file, const char *image)
 	return 0;
 }
 
+static int first_byte(char **command)
+{
+	char c, rest[4096];
+	int out[2], status;
+	double began = now_ms(), first;
+	pid_t pid;
+
+	if (pipe2(out, O_CLOEXEC) < 0)
+		die("pipe");
+	pid = fork();
+	if (pid == 0) {
+		dup2(open("/dev/null", O_RDWR), 0);
+		dup2(out[1], 1);
+		dup2(0, 2);
+		execvp(command[0], command);
+		die(command[0]);
+	}
+	close(out[1]);
+	if (read(out[0], &c, 1) != 1)
+		die("no output");
+	first = now_ms();
+	while (read(out[0], rest, sizeof(rest)) > 0)
+		;
+	if (waitpid(pid, &status, 0) < 0 || status != 0) {
+		fprintf(stderr, "clock: %s: status %d\n", command[0], status);
+		return 1;
+	}
+	printf("%.1f\n", first - began);
+	return 0;
+}
+
 static void feed(int fd, long long bytes)
 {
 	static char block[BLOCK];
@@ -195,8 +227,11 @@ int main(int argc, char **argv)
 		return deploy(argv[2]);
 	if (argc == 4 && strcmp(argv[1], "bare") == 0)
 		return bare(argv[2], argv[3]);
+	if (argc > 2 && strcmp(argv[1], "first") == 0)
+		return first_byte(argv + 2);
 	if (argc > 3 && strcmp(argv[1], "pipe") == 0)
 		return pipe_through(atoll(argv[2]), argv + 3);
-	fprintf(stderr, "usage: clock deploy INSTANCE | bare ARGS IMAGE | pipe BYTES COMMAND...\n");
+	fprintf(stderr, "usage: clock deploy INSTANCE | bare ARGS IMAGE | first COMMAND... | pipe BYTES "
+			"COMMAND...\n");
 	return 64;
 }

@@ -36,7 +36,27 @@ is "a reader that goes ends it" "${PIPESTATUS[0]} $(cat "$T/out")" "141 y"
 min=$(sed -n 's/^memory_min *= *//p' "$tag/kernel.conf")
 is "memory_min is enough" "$(run -m "$min" -- echo enough </dev/null)" enough
 fails "less is refused" "memory" "$tag/run" -m "$((${min%M} - 1))M"
-fails "two processors are refused: README.md says why" "cpus" "$tag/run" -c 2 -- nproc
+is "two processors" "$(run -c 2 -- nproc </dev/null)" 2
+PTY=$TOOLS/deploy/pty
+"$PTY" "$tag/run" >"$T/pty.out" 2>&1 <<'END'
+expect the terminal is the kernel's now; ^] ends it
+raw
+expect #
+send stty size; echo $((6 * 7)); tty\r
+expect 24 80
+expect 42
+send exit 5\r
+exit 5
+same
+END
+is "a shell at a terminal" "$?, $(head -c 2000 "$T/pty.out")" "0, "
+"$PTY" "$tag/run" -- sh -c 'read x; echo "got $x"; exit 6' >"$T/pty.out" 2>&1 <<'END'
+send line\r
+expect got line
+exit 6
+same
+END
+is "with arguments it takes lines, at a terminal, too" "$?, $(head -c 2000 "$T/pty.out")" "0, "
 
 like "init says a line" "$(cat "$T/err")" "Linux .*runs /app"
 

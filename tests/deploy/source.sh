@@ -42,4 +42,5 @@ ok "rm -r" rm -r src/sub
 ok "git in src/" bash -c 'cd src && ! command -v git >/dev/null || { git init -q . && git add -A && rm -rf .git; }'
 cd / || exit 1
 ok "rm -r of the instance" rm -r "$M/run/h"
-is "nothing is left in the state" "$(find "$T/state" -name main.c)" ""
+nothing_left() { [ -z "$(find "$T/state" -name main.c)" ]; } # its directory goes in the background
+wait_for "nothing is left in the state" nothing_left

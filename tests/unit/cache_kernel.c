@@ -88,6 +88,8 @@ static void refuses_what_is_wrong(void **state)
 	struct why why;
 
 	(void)state;
+	assert_int_equal(parse(&k, "terminal = shell\nname = x\n", true, &why), -EINVAL);
+	assert_null(strstr(why.text, "terminal"));
 	assert_int_equal(parse(&k, "terminal = teletype\n", true, &why), -EINVAL);
 	assert_non_null(strstr(why.text, "terminal"));
 	kernel_conf_free(&k);

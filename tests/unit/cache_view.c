@@ -343,7 +343,11 @@ static void checks_out(void **state)
 	assert_int_equal(n, 10);
 	assert_int_equal(rig_checkout(&r, v, "src", "work"), -EEXIST);
 	holds("work/empty", "", 0); /* what was there is untouched */
-	assert_int_equal(rig_checkout(&r, v, "src/empty", "other"), -ENOTDIR);
+	assert_int_equal(rig_checkout(&r, v, "src/big.bin", "other"), 0);
+	holds("other", big, BIG_SIZE);
+	assert_int_equal(rig_checkout(&r, v, "src/empty", "other"), -EEXIST);
+	holds("other", big, BIG_SIZE);
+	assert_int_equal(rig_checkout(&r, v, "src/link", "third"), -ENOTDIR);
 	view_put(v);
 	rig_close(&r);
 }

@@ -17,6 +17,7 @@
 #define MEASURE_MS 8ull
 #define APIC_FULL  0xffffffffu
 
+const uint64_t slice_ns = SLICE_NS;
 uint64_t tsc_khz;
 static uint64_t wall_start;
 static uint64_t tsc_start, tsc_mult; /* ns = ticks * mult >> 32 */

@@ -42,10 +42,11 @@ static int uptime(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	print("%lu.%06lu s, TSC %lu kHz\n", us / 1000000, us % 1000000, tsc_khz);
+	print("%lu.%06lu s, TSC %lu kHz, time slice %lu us\n", us / 1000000, us % 1000000, tsc_khz,
+		slice_ns / 1000);
 	return 0;
 }
-REEF_COMMAND(uptime, "time since the start", uptime);
+REEF_COMMAND(uptime, "time since the start, and what tells it", uptime);
 
 static int echo(int argc, char **argv)
 {

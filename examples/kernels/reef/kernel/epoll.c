@@ -25,12 +25,14 @@ struct item {
 	struct epoll *epoll;
 	uint64_t fd;
 	struct event event;
+	unsigned told; /* in which round of collect() */
 	volatile bool listed;
 	struct item *next, *listed_next;
 };
 struct epoll {
 	struct mutex mutex; /* guards the items */
 	struct item *items;
+	unsigned round;
 	struct wait_queue queue; /* its lock guards the list */
 	struct item *first, *last;
 	struct file *file;
@@ -162,7 +164,21 @@ static long control(struct epoll *e, int op, uint64_t fd, struct file *file, con
 	return 0;
 }
 
-/* What the list's items have, as far as it fits. */
+/* Puts an item aside for the list's end, if it has not come there by itself. */
+static void keep(struct epoll *e, struct item *i, struct item **again)
+{
+	uint64_t irq = lock_save(&e->queue.lock);
+
+	if (!i->listed) {
+		i->listed = true;
+		i->listed_next = *again;
+		*again = i;
+	}
+	lock_restore(&e->queue.lock, irq);
+}
+
+/* What the list's items have, as far as it fits. One that rings meanwhile is not told of twice: who is told may close the
+ * file, and would find it once more. */
 static long collect(struct epoll *e, struct event *events, long most)
 {
 	struct item *again = NULL, *i;
@@ -170,26 +186,26 @@ static long collect(struct epoll *e, struct event *events, long most)
 	uint64_t irq;
 
 	mutex_lock(&e->mutex);
+	e->round++;
 	for (irq = lock_save(&e->queue.lock); n < most && (i = list_take(e)); irq = lock_save(&e->queue.lock)) {
 		unsigned now;
 
 		lock_restore(&e->queue.lock, irq);
+		if (i->told == e->round) {
+			keep(e, i, &again);
+			continue;
+		}
 		now = i->event.events & ~EPOLL_FLAGS
 			      ? file_poll(i->watch.file) & (i->event.events | POLLERR | POLLHUP) & ~EPOLL_FLAGS
 			      : 0;
 		if (!now)
 			continue;
+		i->told = e->round;
 		events[n++] = (struct event){ now, i->event.data };
 		if (i->event.events & EPOLLONESHOT) {
 			i->event.events &= EPOLL_FLAGS;
 		} else if (!(i->event.events & EPOLLET)) {
-			irq = lock_save(&e->queue.lock);
-			if (!i->listed) {
-				i->listed = true;
-				i->listed_next = again; /* not at the end: it would be taken again at once */
-				again = i;
-			}
-			lock_restore(&e->queue.lock, irq);
+			keep(e, i, &again); /* not at the end: it would be taken again at once */
 		}
 	}
 	while (again) {

@@ -3,7 +3,7 @@
  * io.c: the streams and the console for many threads. lib/streams.c knows one user at a time: a mutex lets one in, and
  * when it has to wait for the device (device_wait) another may come in meanwhile.
  */
-#include "kernel.h"
+#include "device.h"
 
 #define KEYS 256u
 
@@ -61,17 +61,30 @@ static void serial_interrupt(void)
 	lock_drop(&typing.lock);
 }
 
+/* Pins are edge-triggered, and devices may share one: it falls, and can rise again, only when all of them are quiet. */
 void io_interrupt(unsigned vector)
 {
 	if (vector == VECTOR_SERIAL) {
 		serial_interrupt();
 		return;
 	}
-	lock_take(&devices.lock);
-	events++;
-	wake_locked(&devices, 0, ~0u);
-	lock_drop(&devices.lock);
-	stdio_changed();
+	for (bool any = true; any;) {
+		any = devices_interrupt();
+		if (!streams_interrupted())
+			continue;
+		any = true;
+		lock_take(&devices.lock);
+		events++;
+		wake_locked(&devices, 0, ~0u);
+		lock_drop(&devices.lock);
+		stdio_changed();
+	}
+}
+
+/* The interrupt handler has done it. */
+void device_ack(struct virtio *v)
+{
+	(void)v;
 }
 
 /* What has happened since this thread last looked ends the wait at once. */
@@ -163,6 +176,8 @@ int io_key(void)
 void exit(int status)
 {
 	if (!panicking) {
+		if (net_finish)
+			net_finish();
 		if (inside != current_thread()) /* else the host asked us to stop */
 			enter();
 		irq_save();

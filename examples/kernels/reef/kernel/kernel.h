@@ -229,6 +229,7 @@ void smp_flush_here(struct cpu *c);
 void clock_init(void);
 uint64_t clock_ns(void);
 uint64_t clock_wall(void); /* nanoseconds since 1970, by the machine's clock; 0 at the start if it has none */
+extern const uint64_t slice_ns;    /* the scheduler's time slice */
 extern uint64_t tsc_khz;
 struct timer {
 	uint64_t at;
@@ -438,6 +439,9 @@ void stdio_changed(void); /* stdin may have something; from the interrupt */
 void io_write(const void *buf, size_t len);
 void io_console(const void *buf, size_t len);
 int io_key(void); /* waits for a byte typed on the console */
+
+/* net/stack.c: sends what was written to sockets last; NULL in an image without TCP/IP. */
+void net_finish(void) __attribute__((weak));
 
 /* shell.c */
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* to the console */

@@ -12,6 +12,20 @@
 
 enum { SYS_YIELD = 24, SYS_GETTID = 186, SYS_CLOCK_GETTIME = 228 };
 
+/* musl writes stdout in pieces of 1 KiB. Each would be a message to the host. */
+#define STDOUT_BUFFER  32768
+#define FULLY_BUFFERED 0
+struct library_file;
+extern struct library_file *const stdout;
+int setvbuf(struct library_file *file, char *buffer, int how, size_t len);
+
+__attribute__((constructor)) static void enlarge_stdout(void)
+{
+	static char buffer[STDOUT_BUFFER];
+
+	setvbuf(stdout, buffer, FULLY_BUFFERED, sizeof(buffer));
+}
+
 /* Of musl: sem_t, and what its own semaphores use. */
 struct library_semaphore {
 	volatile int value, waiters, private;

@@ -25,4 +25,10 @@ int reef_shell(void);
 int reef_run(int argc, char **argv);
 unsigned reef_cpus(void);
 
+/* The disk, if the machine has one (disk = PATH). Positions and lengths in bytes, multiples of 512; they wait, any
+ * thread may call. Reading and writing give 0 or a negative errno: -EIO, -EROFS, -EINVAL (beyond the end). */
+unsigned long reef_disk_len(void); /* 0: no disk */
+int reef_disk_read(unsigned long at, void *buf, size_t len);
+int reef_disk_write(unsigned long at, const void *buf, size_t len);
+
 #endif

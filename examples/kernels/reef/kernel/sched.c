@@ -44,7 +44,8 @@ static struct thread *dequeue(struct cpu *c)
 /* Ends the hlt of another CPU, or makes it look who is to run. An interrupt costs more than all the rest. */
 static void kick(struct cpu *c)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* what was queued is seen by a CPU that has just ceased to poll */
+	__atomic_thread_fence(
+		__ATOMIC_SEQ_CST); /* what was queued is seen by a CPU that has just ceased to poll */
 	if (c == this_cpu())
 		c->resched = 1;
 	else if (!c->polling)
@@ -72,7 +73,8 @@ void sched_init_cpu(struct cpu *c, struct thread *idle)
 static void leave_fpu(struct thread *t)
 {
 	if (t->fpu_free)
-		__asm__ volatile("stmxcsr %0; fnstcw %1" : "=m"(t->fpu_control.sse), "=m"(t->fpu_control.x87));
+		__asm__ volatile("stmxcsr %0; fnstcw %1"
+				 : "=m"(t->fpu_control.sse), "=m"(t->fpu_control.x87));
 	else
 		fpu_save(t->fpu);
 }
@@ -80,7 +82,8 @@ static void leave_fpu(struct thread *t)
 static void take_fpu(struct cpu *c, struct thread *t)
 {
 	if (t->fpu_free)
-		__asm__ volatile("fninit; fldcw %1; ldmxcsr %0" ::"m"(t->fpu_control.sse), "m"(t->fpu_control.x87));
+		__asm__ volatile(
+			"fninit; fldcw %1; ldmxcsr %0" ::"m"(t->fpu_control.sse), "m"(t->fpu_control.x87));
 	else
 		fpu_load(t->fpu);
 	c->fpu_owner = t;

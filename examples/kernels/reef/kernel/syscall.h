@@ -37,6 +37,23 @@
 #undef OTHER
 #undef REFUSED
 
+/* Sockets are there in images with TCP/IP (net/); elsewhere these are NULL. */
+#pragma weak sys_socket
+#pragma weak sys_connect
+#pragma weak sys_accept
+#pragma weak sys_sendto
+#pragma weak sys_recvfrom
+#pragma weak sys_sendmsg
+#pragma weak sys_recvmsg
+#pragma weak sys_shutdown
+#pragma weak sys_bind
+#pragma weak sys_listen
+#pragma weak sys_getsockname
+#pragma weak sys_getpeername
+#pragma weak sys_setsockopt
+#pragma weak sys_getsockopt
+#pragma weak sys_accept4
+
 /* user.c: 0, or -EFAULT. */
 long copy_in(void *to, const void *from_user, size_t len);
 long copy_out(void *to_user, const void *from, size_t len);

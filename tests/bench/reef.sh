@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2154
+#
+# reef.sh: part of bench: the same C programs on reef and on Linux (Debian's cloud kernel, the kernel `linux`), each in
+# diverfs' fullVM with the same machine, CPUs and memory. Times are taken inside the machine, by guest/timed.c; the best of
+# ROUNDS runs counts, taken in turns, because the host is noisy and nothing makes a program run faster than it can.
+#
+# On reef the C library is musl. On Linux each program is there twice, statically linked with musl and with glibc, and the
+# faster of the two counts. PROGRAMS has their names with the size of the work, for one to five seconds.
+
+programs=${PROGRAMS:-"nbody:1000000 fannkuch:10 spectral-norm:1200 mandelbrot:1200 binary-trees:16 fasta:1000000"}
+same=(-m 256M -o 'machine = pc')
+
+# One kernel a program on reef; one Linux with all of them in /bin.
+guest_kernels() {
+	local name src linux=$T/guests/linux libs
+	mkdir -p "$T/guests/bin"
+	cp -r "$BUILD/stage/linux" "$linux"
+	sed -i 's/^cpus_max *=.*/cpus_max = 2/' "$linux/kernel.conf"
+	for name in ${programs//:*([0-9])/} costs; do
+		src=$T/guests/$name.app
+		mkdir "$src"
+		cp tests/bench/guest/timed.c "$src"
+		case $name in
+		costs) cp tests/bench/guest/costs.c "$src/main.c" ;;
+		*) cp "examples/kernels/$name/app"/*.c "$src" ;;
+		esac
+		cp -r "$BUILD/stage/reef" "$T/guests/$name"
+		sed -i "s/^name *=.*/name = $name/; s,^image *=.*,image = images/reef.elf," "$T/guests/$name/kernel.conf"
+		rm -r "$T/guests/$name/src/app" && cp -r "$src" "$T/guests/$name/src/app"
+		make -s -C "$T/guests/$name/src" OUT="$T/guests/$name/images" </dev/null || return 1
+		for libs in gcc musl-gcc; do
+			$libs -O2 -std=gnu11 -static -s -o "$T/guests/bin/$name.$libs" "$src"/*.c -pthread -lm || return 1
+			echo "file bin/$name.$libs 755 $T/guests/bin/$name.$libs"
+		done
+	done >"$T/guests/list"
+	(echo; sed 's/^/echo "/; s/$/"/' "$T/guests/list") >>"$linux/src/list"
+	make -s -C "$linux/src" OUT="$linux/images" </dev/null >"$T/guests/log" 2>&1 || { cat "$T/guests/log"; return 1; }
+	for name in linux ${programs//:*([0-9])/} costs; do
+		"$BUILD/bin/diverfs" publish "$T/guests/$name" "$T/guests/layout" >/dev/null || return 1
+	done
+}
+
+on_reef() { # CPUS PROGRAM ARGUMENT...
+	local cpus=$1 name=$2
+	shift 2
+	"$M/kernels/$name"/*/run -c "$cpus" "${same[@]}" "$@" </dev/null
+}
+on_linux() { # CPUS PROGRAM.LIBRARY ARGUMENT...
+	local cpus=$1 name=$2
+	shift 2
+	"$M/kernels/linux"/*/run -c "$cpus" "${same[@]}" -- "$name" "$@" </dev/null
+}
+ran() { # COMMAND...: the milliseconds that it told
+	"$@" 2>&1 >/dev/null | tr -d '\r' | sed -n 's/^ran \([0-9]*\) ms$/\1/p'
+}
+best() { sort -n "$@" | head -n 1; }
+
+shootout() {
+	local name size library beside
+	for program in $programs; do
+		name=${program%:*} size=${program#*:}
+		rm -f "$T"/ran.*
+		for ((i = 0; i < ROUNDS; i++)); do
+			ran on_reef 1 "$name" "$size" >>"$T/ran.reef"
+			for library in gcc musl-gcc; do
+				ran on_linux 1 "$name.$library" "$size" >>"$T/ran.$library"
+			done
+		done
+		beside=glibc
+		[ "$(best "$T/ran.gcc")" -le "$(best "$T/ran.musl-gcc")" ] || beside=musl
+		row "reef: $name $size" "$(best "$T/ran.reef")" "$(best "$T/ran.gcc" "$T/ran.musl-gcc")" ms \
+			"Linux, $beside, in the same VM" "not slower"
+	done
+}
+
+start_up() {
+	rm -f "$T"/first.*
+	for ((i = 0; i < ROUNDS; i++)); do
+		"$clock" first "$M/kernels/nbody"/*/run -c 1 "${same[@]}" 1 >>"$T/first.reef"
+		"$clock" first "$M/kernels/linux"/*/run -c 1 "${same[@]}" -- nbody.musl-gcc 1 >>"$T/first.linux"
+		"$clock" first "$M/kernels/nbody"/*/run 1 >>"$T/first.microvm"
+	done
+	row "reef: launch to first output" "$(best "$T/first.reef")" "$(best "$T/first.linux")" ms "Linux in the same VM" "0.20"
+	row "reef: the same on microvm" "$(best "$T/first.microvm")" "$(best "$T/first.linux")" ms "Linux on pc"
+}
+
+costs() { # CPUS
+	local what ours theirs
+	rm -f "$T"/costs.*
+	for ((i = 0; i < ROUNDS; i++)); do
+		on_reef "$1" costs 2>/dev/null >>"$T/costs.reef"
+		on_linux "$1" costs.gcc 2>/dev/null >>"$T/costs.linux"
+		on_linux "$1" costs.musl-gcc 2>/dev/null >>"$T/costs.linux"
+	done
+	sed -n 's/^ *[0-9]* ns  //p' "$T/costs.reef" | awk '!seen[$0]++' | while read -r what; do
+		for k in reef linux; do
+			awk -v what="$what" 'index($0, " ns  " what) && (best == "" || $1 < best) { best = $1 } END { print best }' \
+				"$T/costs.$k"
+		done | { read -r ours; read -r theirs; row "reef, $1 CPU: $what" "$ours" "$theirs" ns "Linux"; }
+	done
+}
+
+reef() {
+	if [ ! -e "$BUILD/stage/linux/images/vmlinuz" ] || ! command -v musl-gcc >/dev/null; then
+		echo "reef beside Linux is left out: the kernel linux (make linux) or musl-gcc is not there"
+		return
+	fi
+	shopt -s extglob
+	guest_kernels || { echo "bench: the programs were not built" >&2; return; }
+	mount_it "$T/guests/layout"
+	start_up
+	shootout
+	costs 1
+	costs 2
+	unmount_it
+	rm -rf "$T/guests"
+}
