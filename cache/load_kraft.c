@@ -230,6 +230,8 @@ int load_kraft(struct load *l, struct tree_build *b, const struct artifact *a, s
 	autojson json_t *config = NULL;
 	uint32_t src;
 	int err = load_blob(l, &a->config, "config", MAX_CONFIG, &text, why);
+	if (err && err != -EAGAIN)
+		why_prefix(why, "not a kernel artifact, unless it is a package of kraftkit");
 	if (!err)
 		err = strict_load(text.data ? text.data : "", text.len, "config", &config, why);
 	if (!err && !is_kraft(a, config))
