@@ -48,7 +48,8 @@ CONFORM_O := $(call objs,deployers/conform/*.c)
 MODES_O  := $(filter-out %/main.o,$(FULLVM_O) $(SPLITVM_O) $(BUILD_O) $(ROOT_O)) $(TALK_O)
 
 PROGRAMS := $(BIN)/diverfs $(LIBEXEC)/diverfs-run $(LIBEXEC)/diverfs-fullvm $(LIBEXEC)/diverfs-splitvm \
-	    $(LIBEXEC)/diverfs-root $(LIBEXEC)/diverfs-build $(LIBEXEC)/diverfs-conform $(LIBEXEC)/diverfs-unpack
+	    $(LIBEXEC)/diverfs-root $(LIBEXEC)/diverfs-build $(LIBEXEC)/diverfs-conform \
+	    $(LIBEXEC)/diverfs-unpack
 
 .PHONY: all programs kernels registry demo check check-asan check-tsan soak bench lint format
 .PHONY: install uninstall deps help clean
