@@ -47,6 +47,7 @@ struct cache_options {
 	bool offline;	       /* no remote registry is asked anything */
 	const char *unpacker;  /* the program that reads archives (unpack/); NULL: layers without an index are refused */
 	unsigned fresh_s;      /* how old names and tags of a remote registry may be; 0: 30 */
+	const char *const *verify_keys; /* NULL-terminated paths of public keys: only signed kernels are shown; or NULL */
 	uint64_t quota;     /* bytes that the directory may take; 0: a fifth of the file system */
 };
 

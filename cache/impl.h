@@ -27,6 +27,7 @@ struct spool;
 #define SCRATCH	       (128u << 10)
 
 struct search;
+struct trust;
 struct names_query; /* who waits for names (query.c) */
 struct view_query;  /* who waits for a view */
 struct tags;	    /* digests of tags (tags.h) */
@@ -58,6 +59,7 @@ struct cache {
 	int dirfd, trees_fd, packs_fd, objects_fd; /* set once */
 	struct catalog *catalog;		   /* any */
 	struct room *room;			   /* any */
+	struct trust *trust;			   /* any; NULL: no signatures are asked for */
 	struct place places[MAX_REGISTRIES];
 	_Atomic uint32_t place_count; /* those below it are there */
 	struct fetcher *fetcher;      /* NULL until there is a remote registry */
@@ -203,6 +205,7 @@ struct load {
 	struct whole *wholes; /* load_foreign.c */
 
 	/* load_ask.c */
+	int (*run)(struct load *l, struct why *why); /* in place of load_tree; NULL: that */
 	unsigned pending, rounds;
 	int err;
 	struct why why;

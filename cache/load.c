@@ -112,7 +112,7 @@ int load_part(struct load *l, const struct digest *d, uint64_t size, uint64_t of
 
 /* --- the parts of a kernel --------------------------------------------------------------------- */
 
-static int get_manifest(struct load *l, const struct digest *d, struct buf *out, struct why *why)
+int load_manifest(struct load *l, const struct digest *d, struct buf *out, struct why *why)
 {
 	if (object_get(l->objects_fd, d, MAX_MANIFEST, out) == 0)
 		return 0;
@@ -350,7 +350,7 @@ static int load_step(
 	json_t *doc = NULL;
 	if (find_tree(l->cache, d, out) == 0)
 		return 0;
-	int err = get_manifest(l, d, &manifest, why);
+	int err = load_manifest(l, d, &manifest, why);
 	if (!err && child_size && child_size != manifest.len)
 		err = why_fail(why, -EILSEQ, "the manifest has not the size that its index says");
 	if (err)
@@ -385,7 +385,7 @@ int load_afresh(struct registry *reg, const char *repository, const struct diges
 	autobuf struct buf manifest = { 0 }, bytes = { 0 };
 	struct descriptor child;
 	json_t *doc = NULL;
-	int err = get_manifest(&l, d, &manifest, why);
+	int err = load_manifest(&l, d, &manifest, why);
 	if (!err)
 		err = manifest_sort(manifest.data ? manifest.data : "", manifest.len, &doc, &child, why);
 	if (err) {

@@ -19,8 +19,8 @@ static void load_run(void *arg)
 {
 	struct load *l = arg;
 	why_clear(&l->why);
-	l->err = load_tree(l, &l->tree, &l->why);
-	if (l->err)
+	l->err = l->run ? l->run(l, &l->why) : load_tree(l, &l->tree, &l->why);
+	if (l->err || l->run)
 		return;
 	l->packs = packs_open(l->cache, l->tree);
 	foreign_keep(l);

@@ -16,6 +16,7 @@
 /* Exactly (len) bytes at (off) of a blob of (size) bytes; with (to) NULL they are only noted. */
 int load_part(struct load *l, const struct digest *d, uint64_t size, uint64_t off, void *to, size_t len,
 	struct why *why);
+int load_manifest(struct load *l, const struct digest *d, struct buf *out, struct why *why);
 /* A whole small blob, verified and kept. */
 int load_blob(struct load *l, const struct descriptor *d, const char *what, uint64_t max, struct buf *out,
 	struct why *why);
