@@ -146,6 +146,11 @@ int view_path(const struct view *v, const char *path, struct entry *out);
 void view_hold(struct view *v, uint32_t index);
 void view_let(struct view *v, uint32_t index);
 
+/* An instance of it is being deployed: what the last deploy of this digest read, and is not here, is fetched at once; what
+ * this one reads is remembered when view_deployed says that it (ran). */
+void view_deploy(struct view *v);
+void view_deployed(struct view *v, bool ran);
+
 /* Bytes of a file that are here and can be read without waiting: the count (0 at the end; may be short of (len) only at
  * the end of the file), or -EAGAIN: use view_read. */
 ssize_t view_read_now(struct view *v, uint32_t index, uint64_t off, void *buf, size_t len);

@@ -26,6 +26,7 @@ struct spool;
 #define MAX_REGISTRIES 32u
 #define SCRATCH	       (128u << 10)
 
+struct learn;
 struct search;
 struct trust;
 struct names_query; /* who waits for names (query.c) */
@@ -119,6 +120,7 @@ struct content {
 	struct tree *tree;
 	struct digest digest;
 	struct pack_ref **packs; /* one a layer */
+	struct learn *_Atomic learn; /* learn.c: what a deploy reads; NULL: there was none */
 	unsigned refs;
 };
 
@@ -243,6 +245,10 @@ uint64_t spool_came(const struct cache *c, const struct digest *d);
  * written. */
 int load_afresh(struct registry *reg, const char *repository, const struct digest *d, struct tree **out,
 	struct why *why);
+
+/* learn.c. Any thread that holds the content: a chunk was read. */
+void learn_note(const struct content *k, uint32_t chunk);
+void learn_free(struct content *k);
 
 /* content.c. Takes (t) and opened packs over, unless a content of that digest is there already. One
  * reference. */
