@@ -9,23 +9,22 @@ mount_registry
 gcc -O2 -o "$T/sockets" "$SOURCE/tests/kernels/sockets/main.c" -pthread
 "$T/sockets" >"$T/want" 2>&1
 
-# program NAME LINE...: a machine with the sockets program
-program() {
-	instance "$@" 'kernel = reef'
-	within "$SLOW" test -e "$M/run/$1/src/main.c"
-	cp "$SOURCE/tests/kernels/sockets/main.c" "$M/run/$1/src/main.c"
-}
+# The sockets program, built once; with LINE...: what is to be otherwise the next time.
+instance s 'kernel = reef'
+within "$SLOW" test -e "$M/run/s/src/main.c"
+cp "$SOURCE/tests/kernels/sockets/main.c" "$M/run/s/src/main.c"
+with() { printf '%s\n' 'kernel = reef' "$@" | dd of="$M/run/s/config" bs=4k iflag=fullblock status=none; }
 deploy() { put fullVM "$M/run/$1/deploy"; }
-output() { timeout "$SLOW" cat "$M/run/$1/stdout"; }
+# Only when the machine has ended is the next one's launch no EBUSY.
+output() { timeout "$SLOW" cat "$M/run/$1/stdout" && timeout "$SLOW" cat "$M/run/$1/wait" >/dev/null; }
 
 for machine in microvm pc; do
 	for cpus in 1 2; do
-		program s "machine = $machine" "cpus = $cpus"
+		with "machine = $machine" "cpus = $cpus"
 		ok "$machine, $cpus CPUs: a program with sockets is built and launched" deploy s
 		output s >"$T/got"
 		ok "it prints what it prints on Linux" cmp "$T/got" "$T/want"
 		is "and ends well" "$(timeout "$SLOW" cat "$M/run/s/wait")" 0
-		rmdir "$M/run/s"
 	done
 done
 
@@ -41,18 +40,17 @@ start_server() {
 }
 start_server
 for machine in microvm pc; do
-	program out "machine = $machine" "net = user" "args = 10.0.2.2 $port"
-	deploy out
-	is "$machine: a kernel reaches the host" "$(output out)" $'ERROR\r'
-	rmdir "$M/run/out"
+	with "machine = $machine" "net = user" "args = 10.0.2.2 $port"
+	deploy s
+	is "$machine: a kernel reaches the host" "$(output s)" $'ERROR\r'
 done
-program static "net = user" "cmdline = ip=10.0.2.20/24,10.0.2.2" "args = 10.0.2.2 $port"
-deploy static
-is "with an address of its own" "$(output static)" $'ERROR\r'
-program alone "args = 10.0.2.2 $port"
-deploy alone
-is "and nobody without a card" "$(output alone)" "connect: Network unreachable"
-like "which the console says" "$(cat "$M/run/alone/console")" "no network card.*net = user"
+with "net = user" "cmdline = ip=10.0.2.20/24,10.0.2.2" "args = 10.0.2.2 $port"
+deploy s
+is "with an address of its own" "$(output s)" $'ERROR\r'
+with "args = 10.0.2.2 $port"
+deploy s
+is "and nobody without a card" "$(output s)" "connect: Network unreachable"
+like "which the console says" "$(cat "$M/run/s/console")" "no network card.*net = user"
 
 instance f 'kernel = kv' 'net = user restrict tcp:auto->11211 tcp:127.0.0.1:auto->11212 udp:auto->53'
 ok "kv with forwards" deploy f
@@ -63,9 +61,9 @@ is "each its own" "$(sed 's/->.*//' <<<"$forwards" | sort -u | wc -l)" 3
 inside=$(sed -n 's/^tcp:127.0.0.1:\([0-9]*\)->11211$/\1/p' <<<"$forwards")
 ask() { (exec 3<>"/dev/tcp/127.0.0.1/$1" && printf '%b' "$2" >&3 && timeout "$SLOW" cat <&3) | tr -d '\r'; }
 is "it answers there" "$(ask "$inside" 'version\r\nquit\r\n')" "VERSION 1.0"
-program r "net = user restrict" "args = 10.0.2.2 $port"
-deploy r
-is "restrict: nothing goes out" "$(output r)" "connect: Connection refused"
+with "net = user restrict" "args = 10.0.2.2 $port"
+deploy s
+is "restrict: nothing goes out" "$(output s)" "connect: Connection refused"
 
 instance taken 'kernel = kv' "net = user tcp:$inside->11211"
 fails "a port that is in use" "" deploy taken
