@@ -157,8 +157,18 @@ long delegate_call(uint64_t call, const uint64_t arguments[6])
 	return result == -EINTR && cancelled ? -ERESTART : result;
 }
 
-enum { CALL_READ = 0, CALL_POLL = 7, CALL_PREAD = 17, CALL_SELECT = 23, CALL_RECVFROM = 45, CALL_GETDENTS = 217, CALL_EPOLL_WAIT = 232,
-	CALL_PSELECT = 270, CALL_PPOLL = 271, CALL_EPOLL_PWAIT = 281 };
+enum {
+	CALL_READ = 0,
+	CALL_POLL = 7,
+	CALL_PREAD = 17,
+	CALL_SELECT = 23,
+	CALL_RECVFROM = 45,
+	CALL_GETDENTS = 217,
+	CALL_EPOLL_WAIT = 232,
+	CALL_PSELECT = 270,
+	CALL_PPOLL = 271,
+	CALL_EPOLL_PWAIT = 281
+};
 #define TOUCH_MOST 0x400000u
 
 long delegate_program(struct frame *f, uint64_t number)
@@ -167,7 +177,8 @@ long delegate_program(struct frame *f, uint64_t number)
 	long result;
 
 	/* What the agent is about to fill is brought here at once, not page by page. */
-	if ((number == CALL_READ || number == CALL_PREAD || number == CALL_RECVFROM || number == CALL_GETDENTS) &&
+	if ((number == CALL_READ || number == CALL_PREAD || number == CALL_RECVFROM ||
+		    number == CALL_GETDENTS) &&
 		ARG3 <= TOUCH_MOST)
 		touch_out((void *)ARG2, ARG3);
 	result = delegate_call(number, arguments);

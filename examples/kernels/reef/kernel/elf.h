@@ -6,9 +6,10 @@
 #include "file.h"
 
 struct elf_image { /* as it lies in the program's addresses */
-	uint64_t entry, headers, end; /* headers: where the program headers are, 0: nowhere; end: of its memory */
-	uint64_t header_count, base;  /* base: how far it was moved */
-	char interpreter[256];	      /* "": it needs none */
+	uint64_t entry, headers,
+		end; /* headers: where the program headers are, 0: nowhere; end: of its memory */
+	uint64_t header_count, base; /* base: how far it was moved */
+	char interpreter[256];	     /* "": it needs none */
 };
 /* Loads (file), called (path) in messages. -errno, after saying on the console what is wrong. */
 long elf_load(struct file *file, const char *path, bool is_interpreter, struct elf_image *image);
