@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* calls_path.c: system calls about names, on the tree in memory. Every user is root, so permissions stop nobody. */
+#include "elf.h"
 #include "memfs.h"
 
 #define AT_FDCWD	    -100
@@ -36,6 +37,8 @@ static long find(int dirfd, const char *user, bool follow, struct place *p)
 	char *path = malloc(PATH_ROOM);
 	long err = path ? string_in(path, user, PATH_ROOM) : -ENOMEM;
 
+	if (err >= 0)
+		proc_refresh(path);
 	mutex_lock(&memfs_lock);
 	if (err >= 0) {
 		bool relative = *path != '/' && dirfd != AT_FDCWD;
@@ -148,6 +151,24 @@ long memfs_put(const char *path, uint32_t mode, char *data, uint64_t len, const 
 		inode_put(i);
 	}
 	return done(&p, err);
+}
+
+long memfs_give(const char *path, uint32_t mode, char *data, uint64_t len)
+{
+	struct place p;
+	long err = memfs_put(path, mode, data, len, NULL);
+
+	if (err)
+		return err;
+	mutex_lock(&memfs_lock);
+	err = place_find(memfs_root, path, false, &p);
+	if (err) {
+		mutex_unlock(&memfs_lock);
+		return err;
+	}
+	if (p.inode && p.inode->data == data)
+		p.inode->borrowed = false;
+	return done(&p, 0);
 }
 
 static long open_at(int dirfd, const char *path, unsigned flags, uint32_t mode)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* calls_self.c: what the program is and where: one process of one user, root, on a machine of its own. */
+#include "delegate.h"
 #include "elf.h"
 
 #define ALWAYS(call, value)                                                                                  \
@@ -114,6 +115,8 @@ CALL(prlimit64)
 {
 	if (ARG2 >= RLIMITS)
 		return -EINVAL;
+	if (ARG2 == RLIMIT_NOFILE && program_runs && delegate_there()) /* the descriptors are there */
+		return delegate_program(f, f->rax);
 	return ARG4 ? limit_out(ARG2, (void *)ARG4) : 0;
 }
 

@@ -8,6 +8,7 @@
  */
 #include "delegate.h"
 #include "cokernel.h"
+#include "elf.h"
 #include "syscall.h"
 
 #define SPIN_NS 30000ull
@@ -173,15 +174,16 @@ enum {
 
 long delegate_program(struct frame *f, uint64_t number)
 {
-	const uint64_t arguments[6] = { ARG1, ARG2, ARG3, ARG4, ARG5, ARG6 };
 	long result;
 
+	if (proc_answers(f, number, &result))
+		return result;
 	/* What the agent is about to fill is brought here at once, not page by page. */
 	if ((number == CALL_READ || number == CALL_PREAD || number == CALL_RECVFROM ||
 		    number == CALL_GETDENTS) &&
 		ARG3 <= TOUCH_MOST)
 		touch_out((void *)ARG2, ARG3);
-	result = delegate_call(number, arguments);
+	result = DELEGATE(number, ARG1, ARG2, ARG3, ARG4, ARG5, ARG6);
 	if (result != -ERESTART)
 		return result;
 	switch (number) {

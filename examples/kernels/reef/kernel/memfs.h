@@ -64,4 +64,7 @@ long memfs_open(const char *path, unsigned flags, struct file **file);
 long memfs_put(const char *path, uint32_t mode, char *data, uint64_t len,
 	const struct file_ops *device); /* borrows (data) */
 
+/* The same, and free()s (data) at the end, if it returns 0. */
+long memfs_give(const char *path, uint32_t mode, char *data, uint64_t len);
+
 #endif

@@ -36,6 +36,7 @@ enum {
 };
 
 bool program_runs;
+uint64_t program_name;
 int process_id;
 
 /* --- the linked application --- */
@@ -165,12 +166,13 @@ static void auxiliary(struct builder *b, const struct elf_image *program, const 
 	uint64_t random[2];
 
 	random_bytes(random, sizeof(random));
+	program_name = push_bytes(b, path, strlen(path) + 1);
 	const uint64_t auxv[] = { AT_PHDR, program->headers, AT_PHENT, sizeof(struct program_header),
 		AT_PHNUM, program->header_count, AT_PAGESZ, PAGE, AT_BASE, interpreter->base, AT_FLAGS, 0,
 		AT_ENTRY, program->entry, AT_UID, 0, AT_EUID, 0, AT_GID, 0, AT_EGID, 0, AT_SECURE, 0,
 		AT_CLKTCK, 100, AT_HWCAP, cpuid(1, 0).d, AT_MINSIGSTKSZ, fpu_len + 1024, AT_RANDOM,
 		push_bytes(b, random, sizeof(random)), AT_PLATFORM, push_bytes(b, "x86_64", 7), AT_EXECFN,
-		push_bytes(b, path, strlen(path) + 1), AT_NULL, 0 };
+		program_name, AT_NULL, 0 };
 
 	for (unsigned i = 0; i < sizeof(auxv) / sizeof(auxv[0]); i++)
 		word(b, auxv[i]);
@@ -325,7 +327,8 @@ static void note_path(const char *path)
 	if (!copy)
 		return;
 	memcpy(copy, path, len + 1);
-	memfs_put("/proc/self/exe", S_IFLNK | 0777, copy, len, NULL);
+	if (memfs_give("/proc/self/exe", S_IFLNK | 0777, copy, len))
+		free(copy);
 }
 
 static void fpu_begin(struct thread *t)
