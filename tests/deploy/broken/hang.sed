@@ -17,4 +17,4 @@
 #= serial input: cannot be told (it was not typed to: nothing showed that it ran)
 #= resize: not met (no HELLO, so none is sent)
 #= claims level 0: does not conform, 1 not met
-/^void start(.*)$/,/^}/ s/serial_init();/for (;;);/
+/^void start(.*)$/,/^}/ s/console_init();/for (;;);/

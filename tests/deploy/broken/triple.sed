@@ -17,4 +17,4 @@
 #= serial input: cannot be told (it ended before it could answer)
 #= resize: not met (no HELLO, so none is sent)
 #= claims level 0: does not conform, 2 not met
-/^void start(.*)$/,/^}/ s/serial_init();/reset();/
+/^void start(.*)$/,/^}/ s/console_init();/reset();/
