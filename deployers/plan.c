@@ -195,8 +195,13 @@ int plan_parse(const char *text, size_t len, struct plan *p, struct why *why)
 
 int plan_read(int dirfd, struct plan *p, struct why *why)
 {
+	return plan_read_at(dirfd, "plan", p, why);
+}
+
+int plan_read_at(int dirfd, const char *path, struct plan *p, struct why *why)
+{
 	autobuf struct buf text = { 0 };
-	int err = io_read_file(dirfd, "plan", PLAN_SIZE_MAX, &text);
+	int err = io_read_file(dirfd, path, PLAN_SIZE_MAX, &text);
 
 	if (err < 0)
 		return why_fail_errno(why, err, "cannot read the plan of this instance");

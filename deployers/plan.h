@@ -56,7 +56,8 @@ struct plan {
 	uint64_t limit_memory, limit_disk, limit_procs;
 };
 
-int plan_read(int dirfd, struct plan *p, struct why *why);
+int plan_read(int dirfd, struct plan *p, struct why *why); /* the file "plan" */
+int plan_read_at(int dirfd, const char *path, struct plan *p, struct why *why);
 int plan_parse(const char *text, size_t len, struct plan *p, struct why *why);
 void plan_free(struct plan *p);
 

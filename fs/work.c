@@ -241,7 +241,7 @@ static bool fill_due(const struct instance *in)
 {
 	const struct work *w = &in->work;
 
-	if (in->anonymous || !w->fill || !*in->kernel->conf.template_dir)
+	if (in->anonymous || !w->fill || !*in->kernel->conf.template_dir || in->cfg.exec)
 		return false;
 	return w->src_empty || (pristine(in) && strcmp(w->template_from, view_digest(in->kernel->view)) != 0);
 }
@@ -255,7 +255,7 @@ static void build_source(const struct instance *in, const struct settings *s, ch
 	if (in->work.kernel_hash)
 		parts[2] = changes;
 	snprintf(out, WORK_SOURCE_MAX, "build %016llx",
-		(unsigned long long)fingerprint_strings(in->work.src_hash, parts));
+		(unsigned long long)fingerprint_strings(in->cfg.exec ? 0 : in->work.src_hash, parts));
 }
 
 /* 0: images/ is as it must be. 1: something began. Or an error in words. */
@@ -264,7 +264,7 @@ static int images_due(struct instance *in, const struct settings *s, struct why 
 	struct work *w = &in->work;
 	const char *digest = view_digest(in->kernel->view);
 	bool own = !in->cfg.build && !w->kernel_hash &&
-		   (w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
+		   (in->cfg.exec || w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
 	char as_built[WORK_SOURCE_MAX], as_is[WORK_SOURCE_MAX];
 
 	build_source(in, s, as_built);

@@ -2,7 +2,8 @@
 /*
  * work.h: what moves an instance from a config to images, and from images to a machine that runs.
  *
- *     kernel -> scan src and kernel -> fill src -> build, or the kernel's own images -> probe -> [the ROS] -> launch
+ *     kernel -> scan src and kernel -> fill src -> build, or the kernel's own images -> probe -> [the ROS] ->
+ *         launch
  *
  * Each step looks at the facts and does what is missing, so that one road serves a first build, a change
  * while a build runs, and a restart of the daemon.

@@ -19,7 +19,7 @@
 
 #define ANSWER_MAX 65536
 
-enum { QMP_PORTS = QMP_MODE, QMP_GO };
+enum { QMP_PORTS = QMP_MODE };
 
 int vm_disk_open(struct vm *vm, struct why *why)
 {
@@ -79,16 +79,6 @@ void vm_device_arguments(const struct vm *vm, struct arguments *a)
 		add_disk(vm, a);
 }
 
-bool vm_net_asks(const struct vm *vm)
-{
-	struct forward f;
-
-	for (size_t i = 0; vm->plan.net != NET_NONE && i < vm->plan.forwards.count; i++)
-		if (!forward_parse(PLAN_FORWARD, vm->plan.forwards.item[i], &f, NULL) && !f.host_port)
-			return true;
-	return false;
-}
-
 /* A row of `info usernet`:  TCP[HOST_FORWARD]  12  127.0.0.1 37123  10.0.2.15 11211  0  0
  * Fills in the port of (f) and returns true if it is that forward's. */
 static bool row_is(const char *row, struct forward *f)
@@ -140,10 +130,26 @@ static void tell(struct vm *vm, char *table)
 		log_warn("cannot write the list of forwarded ports");
 }
 
+static void go_on(struct vm *vm)
+{
+	qmp_send(vm->q.qmp, QMP_QUIET, "cont", NULL);
+}
+
+static bool asks(const struct vm *vm)
+{
+	struct forward f;
+
+	for (size_t i = 0; vm->plan.net != NET_NONE && i < vm->plan.forwards.count; i++)
+		if (!forward_parse(PLAN_FORWARD, vm->plan.forwards.item[i], &f, NULL) && !f.host_port)
+			return true;
+	return false;
+}
+
 void vm_net_begin(struct vm *vm)
 {
-	if (!vm_net_asks(vm)) {
+	if (!asks(vm)) {
 		tell(vm, NULL);
+		go_on(vm);
 		return;
 	}
 	qmp_send(vm->q.qmp, QMP_PORTS, "human-monitor-command", "{\"command-line\":\"info usernet\"}");
@@ -161,5 +167,5 @@ void vm_net_replied(void *arg, uint64_t id, const char *line, const char *error)
 		return;
 	}
 	tell(vm, table);
-	qmp_send(vm->q.qmp, QMP_GO, "cont", NULL);
+	go_on(vm);
 }

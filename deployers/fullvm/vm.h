@@ -32,7 +32,6 @@ struct vm {
 	bool serial_waits;  /* stdout is the console, and full */
 	struct buf message; /* an unfinished control message */
 
-	bool begins_paused; /* until QMP says cont: then QMP misses nothing (conform/) */
 	bool console_seen;
 	bool hello; /* the guest can be asked */
 	bool control_broken;
@@ -67,8 +66,7 @@ extern const struct qemu_mode vm_qemu;
 /* net.c: network and disk. */
 int vm_disk_open(struct vm *vm, struct why *why);
 void vm_device_arguments(const struct vm *vm, struct arguments *a);
-bool vm_net_asks(const struct vm *vm); /* only QEMU knows the ports: it begins paused, and is asked */
-/* Tells the forwarded ports; where QEMU has to be asked for them, it goes on after that. */
+/* The machine begins stopped (args.c): tells the forwarded ports, of which QEMU may have to be asked, and lets it go on. */
 void vm_net_begin(struct vm *vm);
 void vm_net_replied(void *arg, uint64_t id, const char *line, const char *error);
 

@@ -13,11 +13,12 @@
 #define CONFIG_WRITABLE_MB 256
 #define CONFIG_SPIN_US	   50
 #define ROS_CMDLINE_MAX	   2047
+#define FIRMWARE_TOP	   (UINT64_C(2) << 20) /* it keeps the last 128 KiB below 4 GiB */
 
 static void add_machine(const struct split *s, struct arguments *a)
 {
 	bool kvm = s->plan.accel == ACCEL_KVM;
-	uint64_t memory = s->plan.ros_memory_bytes + s->plan.memory_bytes;
+	uint64_t memory = s->plan.ros_memory_bytes + s->plan.memory_bytes + FIRMWARE_TOP;
 
 	arguments_pair(a, "-M", "pc,usb=off,vmport=off");
 	/* Two kernels run at the same time, so their CPUs must (COKERNEL.md 5). */
