@@ -56,7 +56,8 @@ $(PLAIN:%=$(STAGE)/%/.done): $(STAGE)/%/.done: $(LIB_FILES) deployers/guest.h ex
 # From Debian's packages; left out where they cannot be fetched.
 include examples/kernels/linux/stage.mk
 include examples/kernels/lua/stage.mk
-FETCHED := linux lua
+include deployers/cokernel/cokernel.mk
+FETCHED := linux lua ros
 
 # All kernels go into a new layout, which then takes the old one's place.
 $(REGISTRY)/index.json: $(KERNELS:%=$(STAGE)/%/.done) $(FETCHED:%=$(STAGE)/%/.done) $(BIN)/diverfs

@@ -139,6 +139,9 @@ processes() {
 	done 2>/dev/null
 }
 
+# The kernels that were made for the embedded registry: fewer where there was no network.
+embedded() { (cd "$BUILD/stage" && for k in */kernel.conf; do printf '%s ' "${k%/*}"; done); }
+
 daemon_pid() { processes "^[^ ]*bin/diverfs .*$M( |\$)" | head -n 1; }
 
 # mount_registry [diverfs' arguments]: mounts $REGISTRY at $M with cache and state of this test

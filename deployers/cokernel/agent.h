@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define AGENT_REV	   1
-#define AGENT_MAGIC	   0x67617664u /* "dvag" */
+#define AGENT_MAGIC	   0x67617664u	/* "dvag" */
 #define AGENT_FRAME_MAX	   (64u * 1024) /* bytes behind the head */
 #define AGENT_PORT	   "diverfs.agent"
 #define AGENT_PORT_CONSOLE "diverfs.console"
@@ -42,14 +42,17 @@ enum agent_type {
 	AGENT_RESIZE = 8, /* u32 columns, u32 rows */
 
 	/* Agent to deployer. */
-	AGENT_READY = 32,  /* text, key = value lines: linux (release), memory and cpus that an HRT can have */
-	AGENT_ALIVE = 33,  /* the HRT's first CPU has entered; no bytes */
-	AGENT_HELLO = 34,  /* u32 level */
-	AGENT_COUNTS = 35, /* struct agent_count[]; all calls made since BOOT, several frames if need be: each call at most once */
-	AGENT_OUT = 36,	   /* the next bytes of a tar archive of what the program wrote; without bytes: its end */
-	AGENT_ENDED = 37,  /* struct agent_end, then words (may be none) */
-	AGENT_REFUSED = 38,/* text: what was asked and cannot be done, why, what to do. After BOOT: no ALIVE will come */
-	AGENT_LOG = 39,	   /* text: a line for the instance's log, e.g. a refused call */
+	AGENT_READY = 32, /* text, key = value lines: linux (release), memory and cpus that an HRT can have */
+	AGENT_ALIVE = 33, /* the HRT's first CPU has entered; no bytes */
+	AGENT_HELLO = 34, /* u32 level */
+	AGENT_COUNTS =
+		35, /* struct agent_count[]; all calls made since BOOT, several frames if need be: each call at most once */
+	AGENT_OUT =
+		36, /* the next bytes of a tar archive of what the program wrote; without bytes: its end */
+	AGENT_ENDED = 37, /* struct agent_end, then words (may be none) */
+	AGENT_REFUSED =
+		38, /* text: what was asked and cannot be done, why, what to do. After BOOT: no ALIVE will come */
+	AGENT_LOG = 39, /* text: a line for the instance's log, e.g. a refused call */
 };
 
 /*
@@ -65,7 +68,8 @@ enum agent_type {
 
 enum agent_how { AGENT_EXITED = 1, AGENT_FAULTED = 2, AGENT_STOPPED = 3, AGENT_RESTART = 4 };
 struct agent_end {
-	uint32_t how;	 /* FAULTED: the panic record is in the words; RESTART: the HRT asks to be booted again */
+	uint32_t
+		how; /* FAULTED: the panic record is in the words; RESTART: the HRT asks to be booted again */
 	uint32_t status; /* EXITED */
 	uint64_t stray;	 /* interrupts that the HRT counted as nobody's */
 };
@@ -74,10 +78,10 @@ _Static_assert(sizeof(struct agent_end) == 16, "both sides are built apart");
 struct agent_count {
 	uint32_t number; /* of the system call, x86-64; GUEST_CALLS - 1: all above */
 	uint32_t pad;
-	uint64_t served;    /* by the HRT */
-	uint64_t delegated; /* to the ROS */
-	uint64_t refused;   /* by the policy */
-	uint64_t unknown;   /* answered -ENOSYS by either */
+	uint64_t served;						   /* by the HRT */
+	uint64_t delegated;						   /* to the ROS */
+	uint64_t refused;						   /* by the policy */
+	uint64_t unknown;						   /* answered -ENOSYS by either */
 	uint64_t served_ns, served_ns_max, delegated_ns, delegated_ns_max; /* sums and longest */
 };
 _Static_assert(sizeof(struct agent_count) == 72, "both sides are built apart");

@@ -300,7 +300,7 @@ int trial_begin(struct trial *t, const char *plan_text, size_t len, bool held, s
 {
 	struct wires w;
 
-	*t = (struct trial){ .vm = { .image_fd = -1, .initrd_fd = -1, .begins_paused = true }, .held = held };
+	*t = (struct trial){ .vm = { .image_fd = -1, .initrd_fd = -1 }, .held = held };
 	t->console.fd = t->in_port.fd = t->out_port.fd = t->control.fd = t->words.fd = -1;
 	int err = plan_parse(plan_text, len, &t->vm.plan, why);
 	if (!err)

@@ -200,6 +200,7 @@ int vm_start(struct vm *vm, struct why *why)
 		return (int)pid;
 	qemu_started(&vm->q, pid, w.qmp[0], w.words[0], vm->plan.timeout_s);
 	attach(vm, &w);
+	qmp_send(vm->q.qmp, QMP_QUIET, "cont", NULL); /* it begins stopped (args.c) */
 	return 0;
 }
 

@@ -31,7 +31,6 @@ struct vm {
 	bool serial_waits;  /* stdout is the console, and full */
 	struct buf message; /* an unfinished control message */
 
-	bool begins_paused; /* until QMP says cont: then QMP misses nothing (conform/) */
 	bool console_seen;
 	bool hello; /* the guest can be asked */
 	bool control_broken;

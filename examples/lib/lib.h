@@ -20,10 +20,13 @@ struct boot {
 	char cmdline[GUEST_CMDLINE_MAX + 4096]; /* Multiboot loaders put the image's path before it */
 	struct range memory[BOOT_RANGES];	/* usable RAM, as the firmware tells it */
 	unsigned ranges;
+	struct range module;			/* the archive that came along (initrd), in memory; none: 0, 0 */
 	uint64_t rsdp; /* where the ACPI tables begin; 0: not told */
 };
 extern struct boot boot;
 void boot_read(uint32_t magic, const void *info);
+/* The value of NAME=VALUE among the parameters; false: not there, or longer than (room). */
+bool boot_parameter(const char *name, char *value, size_t room);
 
 /* args.c: splits what follows " -- ", in place (guest.h section 2). */
 #define ARGS_MAX 256
@@ -58,11 +61,17 @@ static inline void cpu_halt(void)
  * has its own, which lets others run. */
 void device_wait(void);
 
+/* console.c: where messages go and keys come from */
+void console_init(void);
+void console_write(const void *buf, size_t len);
+size_t console_read(void *buf, size_t len); /* what has arrived; does not wait */
+
 /* serial.c, print.c */
 void serial_init(void);
 void serial_write(const void *buf, size_t len);
 size_t serial_read(void *buf, size_t len); /* what has arrived; does not wait */
 void vprintk(const char *fmt, va_list args);
+void format_words(char *to, size_t room, const char *fmt, va_list args); /* one thread at a time */
 
 /* streams.c */
 void streams_init(void);

@@ -129,8 +129,34 @@ void vprintk(const char *fmt, va_list args)
 	struct sink s;
 
 	s.len = 0;
-	s.write = serial_write;
+	s.write = console_write;
 	format(&s, fmt, args);
+}
+
+static struct {
+	char *at;
+	size_t left;
+} words;
+
+static void add_words(const void *buf, size_t len)
+{
+	size_t n = len < words.left ? len : words.left;
+
+	memcpy(words.at, buf, n);
+	words.at += n;
+	words.left -= n;
+}
+
+void format_words(char *to, size_t room, const char *fmt, va_list args)
+{
+	struct sink s;
+
+	s.len = 0;
+	s.write = add_words;
+	words.at = to;
+	words.left = room - 1;
+	format(&s, fmt, args);
+	*words.at = '\0';
 }
 
 void printk(const char *fmt, ...)

@@ -8,7 +8,7 @@ void start(uint32_t magic, const void *info)
 {
 	static char *argv[ARGS_MAX + 1];
 
-	serial_init();
+	console_init();
 	trap_init(); /* from here on a mistake is a message, not a reboot */
 	boot_read(magic, info);
 	memory_init();

@@ -339,7 +339,7 @@ size_t read_console(void *buf, size_t len)
 		size_t n;
 
 		streams_poll();
-		n = serial_read(buf, len);
+		n = console_read(buf, len);
 		if (n || terminal.changed || !len) {
 			terminal.changed = terminal.changed && n;
 			return n;
@@ -378,7 +378,7 @@ void write_stdout(const void *buf, size_t len)
 	const char *p = buf;
 
 	if (!out.open) {
-		serial_write(buf, len);
+		console_write(buf, len);
 		return;
 	}
 	while (len) {

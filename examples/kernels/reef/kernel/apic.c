@@ -4,7 +4,7 @@
  * one vector of the first CPU (the serial line has its own): which pin is whose would take ACPI's interpreter.
  * Pins are edge-triggered: a line that nobody serves disturbs once, not for ever.
  */
-#include "kernel.h"
+#include "cokernel.h"
 
 #define APIC	       0xfee00000u
 #define APIC_ID	       0x20
@@ -29,53 +29,71 @@
 #define FIRST_DEVICE   5 /* below: timer, keyboard, cascade, serial lines */
 #define PIN_CLOCK      8
 
-static volatile uint32_t *apic(uint32_t reg)
+#define MSR_X2APIC 0x800u
+
+/* Registers are in memory; with x2APIC, which a co-kernel may find, in MSRs. */
+static bool x2apic;
+
+static uint32_t get(uint32_t reg)
 {
-	return (volatile uint32_t *)(DIRECT_MAP + APIC + reg);
+	return x2apic ? (uint32_t)read_msr(MSR_X2APIC + reg / 16) : *(volatile uint32_t *)(DIRECT_MAP + APIC + reg);
+}
+
+static void set(uint32_t reg, uint32_t value)
+{
+	if (x2apic)
+		write_msr(MSR_X2APIC + reg / 16, value);
+	else
+		*(volatile uint32_t *)(DIRECT_MAP + APIC + reg) = value;
 }
 
 uint32_t apic_id(void)
 {
-	return *apic(APIC_ID) >> 24;
+	return x2apic ? get(APIC_ID) : get(APIC_ID) >> 24;
 }
 
 void apic_eoi(void)
 {
-	*apic(APIC_EOI) = 0;
+	set(APIC_EOI, 0);
 }
 
 void apic_init(void)
 {
-	*apic(APIC_LINT0) = APIC_MASKED;
-	*apic(APIC_SPURIOUS) = APIC_ENABLE | VECTOR_SPURIOUS;
+	x2apic = cokernel && cokernel->x2apic;
+	set(APIC_LINT0, APIC_MASKED);
+	set(APIC_SPURIOUS, APIC_ENABLE | VECTOR_SPURIOUS);
 }
 
 void apic_send(uint32_t to, uint32_t command)
 {
 	uint64_t flags = irq_save();
 
-	while (*apic(APIC_ICR) & APIC_BUSY)
-		pause_cpu();
-	*apic(APIC_ICR_TO) = to << 24;
-	*apic(APIC_ICR) = command;
+	if (x2apic) {
+		write_msr(MSR_X2APIC + APIC_ICR / 16, (uint64_t)to << 32 | command);
+	} else {
+		while (get(APIC_ICR) & APIC_BUSY)
+			pause_cpu();
+		set(APIC_ICR_TO, to << 24);
+		set(APIC_ICR, command);
+	}
 	irq_restore(flags);
 }
 
 /* Once, after so many ticks of the APIC's clock; 0: not. */
 void apic_timer(uint32_t ticks)
 {
-	*apic(APIC_INITIAL) = ticks;
+	set(APIC_INITIAL, ticks);
 }
 
 uint32_t apic_timer_left(void)
 {
-	return *apic(APIC_CURRENT);
+	return get(APIC_CURRENT);
 }
 
 void apic_timer_init(void)
 {
-	*apic(APIC_DIVIDE) = APIC_BY_1;
-	*apic(APIC_TIMER) = VECTOR_TIMER;
+	set(APIC_DIVIDE, APIC_BY_1);
+	set(APIC_TIMER, VECTOR_TIMER);
 }
 
 static uint32_t io_read_reg(uint32_t base, uint32_t reg)

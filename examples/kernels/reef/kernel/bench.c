@@ -64,7 +64,7 @@ static void bench_large(uint64_t n)
 
 static void bench_fault(uint64_t n)
 {
-	uint64_t a = region_add(n * PAGE, REGION_READ | REGION_WRITE);
+	uint64_t a = region_add(REGION_KERNEL, n * PAGE, REGION_READ | REGION_WRITE);
 
 	for (uint64_t i = 0; a && i < n; i++)
 		*(volatile char *)(a + i * PAGE) = 1;

@@ -83,6 +83,34 @@ entry_64:
 	movabsq	$start, %rax
 	call	*%rax			/* does not return */
 
+/* As a co-kernel (guest.h section 5): every CPU comes here, in 64-bit mode, on tables and a stack of the loader's:
+ *   %eax = Multiboot 2's magic, %rbx = its information, %edx = our number among the CPUs */
+	.globl	entry_cokernel
+entry_cokernel:
+	movl	%edx, %r12d
+	xorl	%ebp, %ebp
+	testl	%r12d, %r12d
+	jnz	3f
+	movq	$stack_top, %rsp
+	movl	%eax, %edi
+	movq	%rbx, %rsi
+	call	start			/* does not return */
+3:	movl	%r12d, %edi
+	call	smp_wait		/* returns the stack of our own */
+	movq	%rax, %rsp
+	leal	-1(%r12), %edi
+	call	ap_main
+
+	.section .note.diverfs, "a", @note
+	.p2align 2
+	.long	8			/* length of the owner's name with its NUL */
+	.long	24			/* length of struct guest_note */
+	.long	1			/* GUEST_NOTE_COKERNEL */
+	.asciz	"diverfs"
+	.long	2			/* GUEST_REV */
+	.long	0
+	.quad	entry_cokernel, 0xffff800000000000
+
 	.data
 	.p2align 3
 gdt:	.quad	0
@@ -93,7 +121,7 @@ gdt_pointer:
 	.quad	PHYSICAL(gdt)
 
 	.bss
-	.globl	page_root, page_dirs, image_dir, stack_guard
+	.globl	page_root, page_pointers, page_dirs, image_pointers, image_dir, stack_guard
 	.p2align 12
 page_root:	.skip 4096
 page_pointers:	.skip 4096

@@ -6,7 +6,7 @@
  *
  * SLICE_NS is the scheduler's time slice: while a thread runs its CPU ticks as often.
  */
-#include "kernel.h"
+#include "cokernel.h"
 
 #define SLICE_NS   5000000ull
 #define SECOND_NS  1000000000ull
@@ -82,10 +82,34 @@ static bool pit_wait(uint16_t count)
 	return true;
 }
 
+/* The ROS's clocks tell: the TSC's speed is known, the APIC's is measured with it. */
+static void init_cokernel(void)
+{
+	uint64_t span = cokernel->tsc_khz * MEASURE_MS, tsc, ticks;
+
+	tsc_khz = cokernel->tsc_khz;
+	apic_timer_init();
+	apic_timer(APIC_FULL);
+	tsc_start = read_tsc();
+	do
+		tsc = read_tsc() - tsc_start;
+	while (tsc < span);
+	ticks = APIC_FULL - apic_timer_left();
+	apic_timer(0);
+	tsc_mult = ((MEASURE_MS * 1000000) << 32) / span;
+	apic_mult = (uint64_t)(((unsigned __int128)ticks << 32) / ((unsigned __int128)tsc * tsc_mult >> 32));
+	wall_start = cokernel->wall_ns +
+		     (uint64_t)((unsigned __int128)(tsc_start - cokernel->wall_tsc) * tsc_mult >> 32);
+}
+
 void clock_init(void)
 {
 	uint64_t tsc, ticks, ns = MEASURE_MS * 1000000;
 
+	if (cokernel) {
+		init_cokernel();
+		return;
+	}
 	apic_timer_init();
 	apic_timer(APIC_FULL);
 	tsc = read_tsc();

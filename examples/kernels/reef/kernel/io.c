@@ -3,6 +3,7 @@
  * io.c: the streams and the console for many threads. lib/streams.c knows one user at a time: a mutex lets one in, and
  * when it has to wait for the device (device_wait) another may come in meanwhile.
  */
+#include "cokernel.h"
 #include "device.h"
 
 #define KEYS 256u
@@ -42,19 +43,19 @@ static void listen(void *unused)
 
 void io_init(void)
 {
-	serial_read(NULL, 0); /* from now on it interrupts */
+	console_read(NULL, 0); /* from now on it interrupts */
 	enter();
 	streams_init();
 	leave();
 	thread_create("listener", listen, NULL, PRIORITY_NORMAL);
 }
 
-static void serial_interrupt(void)
+void io_typed(void)
 {
 	uint8_t key;
 
 	lock_take(&typing.lock);
-	while (serial_read(&key, 1))
+	while (console_read(&key, 1))
 		if (keys_in - keys_out < KEYS)
 			keys[keys_in++ % KEYS] = key;
 	wake_locked(&typing, 0, 1);
@@ -65,7 +66,7 @@ static void serial_interrupt(void)
 void io_interrupt(unsigned vector)
 {
 	if (vector == VECTOR_SERIAL) {
-		serial_interrupt();
+		io_typed();
 		return;
 	}
 	for (bool any = true; any;) {
@@ -137,7 +138,7 @@ void io_write(const void *buf, size_t len)
 void io_console(const void *buf, size_t len)
 {
 	mutex_lock(&console);
-	serial_write(buf, len);
+	console_write(buf, len);
 	mutex_unlock(&console);
 }
 
@@ -178,11 +179,13 @@ void exit(int status)
 	if (!panicking) {
 		if (net_finish)
 			net_finish();
-		if (inside != current_thread()) /* else the host asked us to stop */
+		if (!cokernel && inside != current_thread()) /* else the host asked us to stop */
 			enter();
 		irq_save();
 		panic_stop_others();
 	}
+	if (cokernel)
+		cokernel_end(status & 255);
 	streams_exit(status & 255);
 	if (status & 255) /* nobody to tell it to but who reads the console */
 		printk("%s: exit status %d\n", KERNEL_NAME, status & 255);
@@ -192,6 +195,7 @@ void exit(int status)
 void panic(const char *fmt, ...)
 {
 	static int times;
+	static char words[192];
 	va_list args;
 
 	irq_save();
@@ -202,6 +206,14 @@ void panic(const char *fmt, ...)
 	vprintk(fmt, args);
 	va_end(args);
 	printk("\n");
+	if (cokernel) {
+		va_start(args, fmt);
+		format_words(words, sizeof(words), fmt, args);
+		va_end(args);
+		cokernel_failed(words);
+		for (;;)
+			__asm__ volatile("cli; hlt");
+	}
 	if (++times > 2) /* telling the status is what failed */
 		reset();
 	exit(134);

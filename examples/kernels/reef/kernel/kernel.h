@@ -195,6 +195,7 @@ void fpu_fresh(void *area);
 #define VECTOR_RESCHED 0x41
 #define VECTOR_FLUSH   0x42
 #define VECTOR_SERIAL  0x43
+#define VECTOR_BELL    0x44 /* of a co-kernel */
 #define VECTOR_SYSCALL 256 /* in a frame: no vector */
 void idt_init(void);
 void idt_load(void);
@@ -259,25 +260,38 @@ extern uint64_t image_moved;
 #define MAP_WRITE 2ull
 #define MAP_NX	  (1ull << 63)
 void paging_init(void);
+void paging_prepare(void); /* of a co-kernel: before page_init */
+void paging_use(void);
+uint64_t paging_root(void); /* physical */
 int paging_map(uint64_t address, uint64_t physical, bool large, uint64_t flags);
 void paging_unmap(uint64_t start, uint64_t end); /* what was mapped there goes into limbo */
 uint64_t paging_limbo(void *list[2]);		 /* how much is there; takes it out (unless NULL) */
 void paging_free(void *list[2]);		 /* after smp_flush */
 void paging_protect(uint64_t start, uint64_t end, uint64_t flags, bool none);
+bool paging_move(uint64_t from, uint64_t to, uint64_t len);
+void paging_shared(uint64_t *start, uint64_t *end); /* what the ROS must forget; takes it out */
 bool paging_present(uint64_t address);
 
 /* region.c: demand-paged memory. Addresses are multiples of PAGE; protection is that of Linux. */
 #define REGION_READ  1u
 #define REGION_WRITE 2u
 #define REGION_EXEC  4u
-uint64_t region_add(uint64_t len, unsigned protection); /* 0: none left */
-int region_add_at(uint64_t start, uint64_t len, unsigned protection);
+enum region_space { REGION_KERNEL, REGION_PROGRAM };
+uint64_t region_add(enum region_space space, uint64_t len, unsigned protection); /* 0: none left */
+/* 0, or -1: not within a space, or no memory for the tables. */
+int region_add_at(uint64_t start, uint64_t len, unsigned protection); /* in place of what was there */
 int region_remove(uint64_t start, uint64_t len);
-int region_protect(uint64_t start, uint64_t len, unsigned protection);
+int region_protect(uint64_t start, uint64_t len, unsigned protection); /* -1 also: not all of it is there */
+int region_discard(uint64_t start, uint64_t len);
+int region_move(uint64_t from, uint64_t to, uint64_t len);
+int region_protection(uint64_t start, uint64_t len);
+bool region_free(uint64_t start, uint64_t len); /* nothing is there */
+void region_each(void (*visit)(uint64_t start, uint64_t end, unsigned protection, void *arg), void *arg);
 bool region_fault(uint64_t address, uint64_t error);
 uint64_t region_bytes(void);
 #define REGION_BASE 0xffffc00000000000ull
 #define REGION_END  0xffffe00000000000ull
+#define PROGRAM_MMAP 0x100000000000ull /* where a program's addresses are handed out */
 
 /* malloc.c, beside what lib.h has */
 void *calloc(size_t n, size_t len);
@@ -324,6 +338,7 @@ struct thread {
 	struct signals signals;
 	struct timer timer;
 	int *clear_tid;
+	uint64_t robust; /* the list of futex.c */
 	void (*run)(void *);
 	void *argument;
 	struct thread *all_next, **all_link;
@@ -399,21 +414,21 @@ void semaphore_down(struct semaphore *s);
 void semaphore_up(struct semaphore *s);
 
 /* futex.c */
-long futex(uint32_t *word, int op, uint32_t value, uint64_t timeout);
-void futex_wake(uint32_t *word, unsigned most);
+long futex(struct frame *f);
+long futex_wake(uint32_t *word, unsigned most); /* how many */
+void futex_robust(struct thread *t);
 
 extern char call_return[]; /* call.S: where a system call that was a function call goes on */
 
-/* calls_time.c, syscall.c, process.c */
+/* calls_time.c, syscall.c, program.c, calls_thread.c */
 struct timespec {
 	int64_t seconds, nanoseconds;
 };
 uint64_t time_span(const struct timespec *t); /* in nanoseconds; NULL: NEVER */
 void syscall_dispatch(struct frame *f);
 extern int process_id; /* and its first thread's */
-void process_start(int argc, char **argv) __attribute__((noreturn));
-long process_clone(struct frame *f);
-long process_brk(uint64_t wanted);
+void program_start(int argc, char **argv) __attribute__((noreturn)); /* program.c */
+extern volatile int process_threads;
 void random_bytes(void *buf, size_t len);
 
 /* signal.c: signals of the application. */
@@ -427,6 +442,7 @@ static inline bool signal_wanted(const struct thread *t)
 	return t->interrupted || t->signals.masked || t->signals.fault;
 }
 long signal_mask_for_call(const uint64_t *user, size_t len); /* until this system call ends; NULL: as it is */
+void signal_exec(void); /* handlers go, what is ignored stays */
 void signal_thread_new(struct thread *t);	  /* inherits the caller's mask */
 
 /* io.c: the streams and the console for threads. */
@@ -438,6 +454,7 @@ void stdio_init(void);	  /* stdio.c: descriptors 0, 1 and 2 */
 void stdio_changed(void); /* stdin may have something; from the interrupt */
 void io_write(const void *buf, size_t len);
 void io_console(const void *buf, size_t len);
+void io_typed(void); /* something was typed; interrupts off */
 int io_key(void); /* waits for a byte typed on the console */
 
 /* net/stack.c: sends what was written to sockets last; NULL in an image without TCP/IP. */

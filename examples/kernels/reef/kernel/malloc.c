@@ -185,7 +185,7 @@ static void *large(size_t len, size_t offset)
 	/* what can never be had is refused here, not by a fault later */
 	h = !region		? page_alloc_len(whole)
 	    : len > page_left() ? NULL
-				: (void *)region_add(whole, REGION_READ | REGION_WRITE);
+				: (void *)region_add(REGION_KERNEL, whole, REGION_READ | REGION_WRITE);
 	if (!h)
 		return NULL;
 	*h = (struct header){ region ? KIND_REGION : KIND_PAGES, !region, whole, offset };

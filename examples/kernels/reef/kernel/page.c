@@ -3,11 +3,12 @@
  * page.c: physical memory, by the buddy method: free pieces are PAGE << order long and aligned to it; two that were
  * split from one become one again. A byte a page says whether a free piece begins there, and its order.
  */
-#include "kernel.h"
+#include "cokernel.h"
 
 #define ORDERS	 19 /* up to 1 GiB */
 #define IS_FREE	 0x80
 #define FOUR_GIB (1ull << 32)
+#define LOW_MEMORY 0x100000ull /* the firmware's */
 
 struct piece {
 	struct piece *next, **link;
@@ -134,33 +135,59 @@ void page_zero(void *p, uint64_t len)
 		*w++ = 0;
 }
 
-/* Where the table of states goes: behind the image, or at the start of a range that is large enough. */
+#define RESERVED 4
+static struct range reserved[RESERVED];
+static unsigned reserved_count;
+
+static void reserve(uint64_t start, uint64_t end)
+{
+	if (start < end)
+		reserved[reserved_count++] = (struct range){ start & ~(PAGE - 1), (end + PAGE - 1) & ~(PAGE - 1) };
+}
+
+static const struct range *in_the_way(uint64_t start, uint64_t end)
+{
+	for (unsigned i = 0; i < reserved_count; i++)
+		if (start < reserved[i].end && reserved[i].start < end)
+			return &reserved[i];
+	return NULL;
+}
+
+/* Where the table of states goes: the first place that is large enough. */
 static uint64_t place_state(uint64_t len)
 {
-	uint64_t used = (physical(image_end) + PAGE - 1) & ~(PAGE - 1);
-
 	for (unsigned i = 0; i < boot.ranges; i++) {
-		struct range *r = &boot.memory[i];
-		uint64_t start = r->start < used ? used : (r->start + PAGE - 1) & ~(PAGE - 1);
+		uint64_t start = (boot.memory[i].start + PAGE - 1) & ~(PAGE - 1);
+		const struct range *r;
 
-		if (r->end <= FOUR_GIB && r->end > start && r->end - start >= len + PAGE)
+		while ((r = in_the_way(start, start + len)))
+			start = r->end;
+		if (start + len <= boot.memory[i].end && (cokernel || start + len <= FOUR_GIB))
 			return start;
 	}
 	panic("no room for the page table of %lu bytes", len);
 }
 
-static void add_range(struct range r, uint64_t table, uint64_t table_end)
+static void add_range(uint64_t start, uint64_t end)
 {
-	uint64_t used = (physical(image_end) + PAGE - 1) & ~(PAGE - 1);
-	uint64_t start = r.start < used ? used : (r.start + PAGE - 1) & ~(PAGE - 1),
-		 end = r.end & ~(PAGE - 1);
+	const struct range *r = start < end ? in_the_way(start, end) : NULL;
 
-	if (table >= start && table < end)
-		start = table_end; /* it is at the start of its range */
+	if (r) {
+		add_range(start, r->start);
+		add_range(r->end, end);
+		return;
+	}
+	start = (start + PAGE - 1) & ~(PAGE - 1);
+	end &= ~(PAGE - 1);
 	if (start >= end)
 		return;
 	total += end - start;
 	give_range(start, end);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 void page_init(void)
@@ -172,22 +199,23 @@ void page_init(void)
 			top = boot.memory[i].end;
 	pages = top / PAGE;
 	len = (pages + PAGE - 1) & ~(PAGE - 1);
+	reserve(0, LOW_MEMORY);
+	reserve(physical(image_start), physical(image_start) + (uint64_t)(image_end - image_start));
+	reserve(boot.module.start, boot.module.end);
 	table = place_state(len);
+	reserve(table, table + len);
 	state = at_physical(table);
 	page_zero(state, len);
-	for (unsigned i = 0; i < boot.ranges; i++) {
-		struct range r = boot.memory[i];
+	for (unsigned i = 0; i < boot.ranges; i++)
+		add_range(boot.memory[i].start, least(boot.memory[i].end, FOUR_GIB));
+	for (unsigned i = 0; i < boot.ranges; i++) { /* not mapped yet; the tables come from the RAM below */
+		uint64_t start = boot.memory[i].start < FOUR_GIB ? FOUR_GIB : boot.memory[i].start;
 
-		if (r.end > FOUR_GIB) { /* not mapped yet; the tables come from the RAM below */
-			uint64_t from = r.start < FOUR_GIB ? FOUR_GIB : r.start & ~(PAGE_2M - 1);
-
-			r.end = r.start < FOUR_GIB ? FOUR_GIB : r.start;
-			add_range(r, table, table + len);
-			for (; from < boot.memory[i].end; from += PAGE_2M)
-				paging_map(DIRECT_MAP + from, from, true, MAP_WRITE | MAP_NX);
-			r = boot.memory[i];
-			r.start = r.start < FOUR_GIB ? FOUR_GIB : r.start;
-		}
-		add_range(r, table, table + len);
+		for (uint64_t a = start & ~(PAGE_2M - 1); a < boot.memory[i].end; a += PAGE_2M)
+			paging_map(DIRECT_MAP + a, a, true, MAP_WRITE | MAP_NX);
+		add_range(start, boot.memory[i].end);
 	}
+	for (uint64_t a = FOUR_GIB; cokernel && a < cokernel_memory_end(); a += PAGE_2M) /* the loader's */
+		if (!paging_present(DIRECT_MAP + a))
+			paging_map(DIRECT_MAP + a, a, true, MAP_WRITE | MAP_NX);
 }

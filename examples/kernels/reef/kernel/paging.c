@@ -8,23 +8,18 @@
  *
  * Who changes entries holds region.c's lock, but for the direct map, which only grows.
  */
-#include "kernel.h"
+#include "cokernel.h"
 
 #define PRESENT 1ull
 #define LARGE	0x80ull
 #define ADDRESS 0x000ffffffffff000ull
 
-extern uint64_t page_root[], page_dirs[], image_dir[];
+extern uint64_t page_root[], page_pointers[], page_dirs[], image_pointers[], image_dir[];
 uint64_t image_moved;
 
 static void flush_page(uint64_t a)
 {
 	__asm__ volatile("invlpg (%0)" ::"r"(a) : "memory");
-}
-
-static void flush_all(void)
-{
-	__asm__ volatile("mov %%cr3, %%rax; mov %%rax, %%cr3" ::: "rax", "memory");
 }
 
 void *at_physical(uint64_t address)
@@ -119,9 +114,31 @@ void paging_init(void)
 	for (uint64_t i = 0; i < 4 * 512ull; i++)
 		page_dirs[i] |= MAP_NX;
 	page_root[0] = 0;
-	if (paging_map(AP_PAGE, AP_PAGE, false, MAP_WRITE))
+	if (!cokernel && paging_map(AP_PAGE, AP_PAGE, false, MAP_WRITE))
 		panic("no memory for the first page tables");
-	flush_all();
+	paging_use();
+}
+
+uint64_t paging_root(void)
+{
+	return physical(page_root);
+}
+
+void paging_use(void)
+{
+	__asm__ volatile("mov %0, %%cr3" ::"r"(paging_root()) : "memory");
+}
+
+/* What boot.S does, for a CPU that was entered in 64-bit mode on other tables. */
+void paging_prepare(void)
+{
+	for (uint64_t i = 0; i < 4 * 512; i++)
+		page_dirs[i] = i * PAGE_2M | PRESENT | MAP_WRITE | LARGE;
+	for (uint64_t i = 0; i < 4; i++)
+		page_pointers[i] = physical(page_dirs + 512 * i) | PRESENT | MAP_WRITE;
+	image_pointers[510] = physical(image_dir) | PRESENT | MAP_WRITE;
+	page_root[256] = physical(page_pointers) | PRESENT | MAP_WRITE;
+	page_root[511] = physical(image_pointers) | PRESENT | MAP_WRITE;
 }
 
 void *map_device(uint64_t address, size_t len)
@@ -169,13 +186,36 @@ static void each(uint64_t start, uint64_t end,
 static void *limbo[2];
 static uint64_t limbo_bytes;
 
+/* The addresses of entries that the ROS had used (guest.h section 7) and that are no more, or say less. */
+static uint64_t shared_start = UINT64_MAX, shared_end;
+
+static uint64_t replace(uint64_t *e, uint64_t a, int level, uint64_t new)
+{
+	uint64_t old = __atomic_exchange_n(e, new, __ATOMIC_SEQ_CST); /* the ROS may mark it meanwhile */
+
+	flush_page(a);
+	if (old & GUEST_PTE_SHARED) {
+		uint64_t end = a + (level == 2 ? PAGE_2M : PAGE);
+
+		shared_start = a < shared_start ? a : shared_start;
+		shared_end = end > shared_end ? end : shared_end;
+	}
+	return old;
+}
+
+void paging_shared(uint64_t *start, uint64_t *end)
+{
+	*start = shared_start;
+	*end = shared_end;
+	shared_start = UINT64_MAX;
+	shared_end = 0;
+}
+
 static void unmap(uint64_t *e, uint64_t a, int level, uint64_t arg)
 {
-	void *page = at_physical(*e & ADDRESS);
+	void *page = at_physical(replace(e, a, level, 0) & ADDRESS);
 
 	(void)arg;
-	*e = 0;
-	flush_page(a);
 	*(void **)page = limbo[level - 1];
 	limbo[level - 1] = page;
 	limbo_bytes += level == 2 ? PAGE_2M : PAGE;
@@ -214,9 +254,29 @@ void paging_unmap(uint64_t start, uint64_t end)
 
 static void protect(uint64_t *e, uint64_t a, int level, uint64_t flags)
 {
-	(void)level;
-	*e = (*e & ADDRESS) | (*e & LARGE) | flags;
-	flush_page(a);
+	replace(e, a, level, (*e & ADDRESS) | (*e & LARGE) | flags);
+}
+
+/* Pages of (from) to (to). False: no memory for a page table; some may have been moved. */
+bool paging_move(uint64_t from, uint64_t to, uint64_t len)
+{
+	for (uint64_t at = 0, step; at < len; at += step) {
+		int level;
+		uint64_t *e = entry_for(from + at, 1, false, &level);
+
+		step = e ? PAGE : PAGE_2M - (from + at) % PAGE_2M;
+		if (!e || !*e)
+			continue;
+		if (level == 2 && ((from + at) % PAGE_2M || (to + at) % PAGE_2M || len - at < PAGE_2M)) {
+			split(e);
+			e = entry_for(from + at, 1, false, &level);
+		}
+		step = level == 2 ? PAGE_2M : PAGE;
+		if (paging_map(to + at, *e & ADDRESS, level == 2, *e & (MAP_WRITE | MAP_NX)))
+			return false;
+		replace(e, from + at, level, 0);
+	}
+	return true;
 }
 
 void paging_protect(uint64_t start, uint64_t end, uint64_t flags, bool none)

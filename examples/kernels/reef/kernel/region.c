@@ -2,16 +2,28 @@
 /*
  * region.c: demand-paged memory, which mmap and the heap's largest blocks get: a sorted table of address ranges with
  * their protection. Memory comes with the first touch, as a page of zeroes; or as 2 MiB at once, if the region has
- * all of it and memory is plenty.
+ * all of it and memory is plenty. A region costs no memory before, so it may be far larger than all there is.
  *
- * Addresses are handed out upwards in a window and used again only when its end is reached: so what was unmapped needs
- * to be forgotten by the other CPUs only now and then, for many pages at once.
+ * There are two spaces: one in the upper half for the kernel and an application linked with it, one in the lower half
+ * for a program (elf.c). In each, addresses are handed out upwards in a window and used again only when its end is
+ * reached: so what was unmapped needs to be forgotten by the other CPUs (and, if a delegate has seen it, by the ROS) only now and
+ * then, for many pages at once.
  */
+#include "delegate.h"
+#include "errors.h"
 #include "kernel.h"
 
 struct region {
 	uint64_t start, end;
 	unsigned protection;
+};
+
+static struct space {
+	const uint64_t start, base, end; /* base: addresses are handed out from here on */
+	uint64_t next;
+} spaces[] = {
+	[REGION_KERNEL] = { REGION_BASE, REGION_BASE, REGION_END, REGION_BASE },
+	[REGION_PROGRAM] = { GUEST_PROGRAM_START, PROGRAM_MMAP, GUEST_PROGRAM_END, PROGRAM_MMAP },
 };
 
 #define FAULT_PRESENT 1u
@@ -21,7 +33,7 @@ struct region {
 
 static struct lock lock; /* guards all below, and the page tables of the regions */
 static struct region *table;
-static uint64_t count, room, next = REGION_BASE, bytes;
+static uint64_t count, room, bytes;
 
 /* The first region that ends after (a). */
 static uint64_t find(uint64_t a)
@@ -67,6 +79,25 @@ static void insert(uint64_t at, uint64_t start, uint64_t end, unsigned protectio
 	bytes += end - start;
 }
 
+/* With its neighbours, where they touch and are alike: programs protect page after page. */
+static void join(uint64_t at)
+{
+	if (!at || at >= count || table[at - 1].end != table[at].start ||
+		table[at - 1].protection != table[at].protection)
+		return;
+	table[at - 1].end = table[at].end;
+	memmove(&table[at], &table[at + 1], (count - at - 1) * sizeof(*table));
+	count--;
+}
+
+static struct space *space_of(uint64_t start, uint64_t len)
+{
+	for (struct space *s = spaces; s < spaces + sizeof(spaces) / sizeof(*spaces); s++)
+		if (start >= s->start && start < s->end && len <= s->end - start)
+			return s;
+	return NULL;
+}
+
 /* So that a region begins at (a), if one goes across it. */
 static bool cut(uint64_t a)
 {
@@ -87,14 +118,19 @@ static void flush(uint64_t flags)
 {
 	void *list[2];
 
+	uint64_t start, end;
+
 	paging_limbo(list);
+	paging_shared(&start, &end);
 	lock_restore(&lock, flags);
 	smp_flush();
+	if (start < end)
+		delegate_forget(start, end - start);
 	paging_free(list);
 }
 
 /* A gap of (len) from (from) on, with an unmapped page before and behind it. */
-static uint64_t gap(uint64_t from, uint64_t len, uint64_t align)
+static uint64_t gap(const struct space *s, uint64_t from, uint64_t len, uint64_t align)
 {
 	uint64_t a = (from + PAGE + align - 1) & ~(align - 1);
 
@@ -103,26 +139,27 @@ static uint64_t gap(uint64_t from, uint64_t len, uint64_t align)
 			break;
 		a = (table[i].end + PAGE + align - 1) & ~(align - 1);
 	}
-	return a + len < REGION_END ? a : 0;
+	return a + len < s->end ? a : 0;
 }
 
-uint64_t region_add(uint64_t len, unsigned protection)
+uint64_t region_add(enum region_space which, uint64_t len, unsigned protection)
 {
 	uint64_t align = len >= PAGE_2M ? PAGE_2M : PAGE, flags, a;
+	struct space *s = &spaces[which];
 
 	stack_touch();
-	if (!len || len > REGION_END - REGION_BASE)
+	if (!len || len > s->end - s->base)
 		return 0;
 	flags = lock_save(&lock);
-	if (next > REGION_BASE + WINDOW * page_total()) {
-		next = REGION_BASE;
+	if (s->next > s->base + WINDOW * page_total()) {
+		s->next = s->base;
 		flush(flags);
 		flags = lock_save(&lock);
 	}
-	a = grow() ? gap(next, len, align) : 0;
+	a = grow() ? gap(s, s->next, len, align) : 0;
 	if (a) {
 		insert(find(a), a, a + len, protection);
-		next = a + len;
+		s->next = a + len;
 	}
 	lock_restore(&lock, flags);
 	return a;
@@ -130,8 +167,22 @@ uint64_t region_add(uint64_t len, unsigned protection)
 
 static bool range_ok(uint64_t start, uint64_t len)
 {
-	return !(start % PAGE) && !(len % PAGE) && len && start >= REGION_BASE && start < REGION_END &&
-	       len <= REGION_END - start;
+	return !(start % PAGE) && !(len % PAGE) && len && space_of(start, len);
+}
+
+bool region_free(uint64_t start, uint64_t len)
+{
+	uint64_t flags, i;
+	bool is;
+
+	stack_touch();
+	if (!range_ok(start, len))
+		return false;
+	flags = lock_save(&lock);
+	i = find(start);
+	is = i == count || table[i].start >= start + len;
+	lock_restore(&lock, flags);
+	return is;
 }
 
 static bool remove_range(uint64_t start, uint64_t end)
@@ -180,7 +231,10 @@ int region_add_at(uint64_t start, uint64_t len, unsigned protection)
 		return -1;
 	}
 	insert(find(start), start, start + len, 0); /* not to be touched before the old is forgotten */
-	flush(flags);
+	if (paging_limbo(NULL))
+		flush(flags);
+	else
+		lock_restore(&lock, flags);
 	return region_protect(start, len, protection);
 }
 
@@ -191,7 +245,7 @@ static uint64_t entry_flags(unsigned protection)
 
 int region_protect(uint64_t start, uint64_t len, unsigned protection)
 {
-	uint64_t flags;
+	uint64_t flags, covered = start, first, i;
 	bool less = false;
 
 	stack_touch();
@@ -202,16 +256,76 @@ int region_protect(uint64_t start, uint64_t len, unsigned protection)
 		lock_restore(&lock, flags);
 		return -1;
 	}
-	for (uint64_t i = find(start); i < count && table[i].start < start + len; i++) {
+	for (first = i = find(start); i < count && table[i].start < start + len; i++) {
 		less = less || table[i].protection & ~protection;
 		table[i].protection = protection;
 		paging_protect(table[i].start, table[i].end, entry_flags(protection), !protection);
+		if (table[i].start == covered)
+			covered = table[i].end;
 	}
+	for (i++; i > first; i--)
+		join(i - 1);
 	if (less)
 		flush(flags);
 	else
 		lock_restore(&lock, flags);
+	return covered == start + len ? 0 : -1;
+}
+
+/* Its memory goes, the addresses stay: what is touched next is zero. */
+int region_discard(uint64_t start, uint64_t len)
+{
+	uint64_t flags;
+
+	stack_touch();
+	if (!range_ok(start, len))
+		return -1;
+	flags = lock_save(&lock);
+	paging_unmap(start, start + len);
+	flush(flags); /* another CPU would go on with the old page */
 	return 0;
+}
+
+/* Moves what is mapped at (from) to (to), a region of (len) bytes of which nothing was touched. (from) is then empty. */
+int region_move(uint64_t from, uint64_t to, uint64_t len)
+{
+	uint64_t flags;
+	bool ok;
+
+	stack_touch();
+	if (!range_ok(from, len) || !range_ok(to, len))
+		return -1;
+	flags = lock_save(&lock);
+	ok = paging_move(from, to, len);
+	flush(flags);
+	return ok ? 0 : -1;
+}
+
+/* The protection of all of it; -1: it is not one region's. */
+int region_protection(uint64_t start, uint64_t len)
+{
+	uint64_t flags, i;
+	int protection = -1;
+
+	stack_touch();
+	if (!range_ok(start, len))
+		return -1;
+	flags = lock_save(&lock);
+	i = find(start);
+	if (i < count && table[i].start <= start && table[i].end >= start + len)
+		protection = (int)table[i].protection;
+	lock_restore(&lock, flags);
+	return protection;
+}
+
+/* What a program sees as its map. (visit) must not sleep. */
+void region_each(void (*visit)(uint64_t start, uint64_t end, unsigned protection, void *arg), void *arg)
+{
+	uint64_t flags = lock_save(&lock);
+
+	for (uint64_t i = 0; i < count; i++)
+		visit(table[i].start, table[i].end, table[i].protection, arg);
+	lock_restore(&lock, flags);
 }
 
 static bool fill(const struct region *r, uint64_t a)
@@ -243,7 +357,7 @@ bool region_fault(uint64_t a, uint64_t error)
 	bool ok = false;
 	uint64_t i;
 
-	if (a < REGION_BASE || a >= REGION_END)
+	if (!space_of(a, 1))
 		return false;
 	lock_take(&lock);
 	i = find(a);

@@ -154,6 +154,17 @@ void signal_thread_new(struct thread *t)
 	t->signals.mask = current_thread()->signals.mask;
 }
 
+void signal_exec(void)
+{
+	uint64_t flags = lock_save(&lock);
+
+	for (int n = 1; n < SIGNALS; n++)
+		if (actions[n].handler != HANDLER_IGNORE)
+			actions[n] = (struct action){ 0 };
+	current_thread()->signals.alt_len = 0;
+	lock_restore(&lock, flags);
+}
+
 /* The exceptions that Linux makes signals of. */
 static int signal_of(uint64_t vector, int *code)
 {

@@ -3,7 +3,7 @@
  * smp.c: starts the other CPUs, all at once: each takes a number as it comes, and with it a stack, which becomes its
  * idle thread's. And what CPUs must tell each other: to forget translations, and to stop.
  */
-#include "kernel.h"
+#include "cokernel.h"
 
 #define AP_WAIT	  2000000000ull
 #define INIT_WAIT 200000ull
@@ -11,6 +11,7 @@
 extern char ap_start[], ap_end[], ap_root[], ap_stacks[], ap_count[];
 extern uint64_t page_root[];
 void ap_main(unsigned number);
+uint64_t smp_wait(unsigned number);
 
 static volatile unsigned come;
 static uint64_t stacks[CPUS_MAX];
@@ -30,6 +31,17 @@ void ap_main(unsigned number)
 	c->online = true;
 	__atomic_fetch_add(&come, 1, __ATOMIC_SEQ_CST);
 	sched_idle();
+}
+
+static volatile bool released;
+
+/* A CPU that was entered with the first, on the loader's stack. */
+uint64_t smp_wait(unsigned number)
+{
+	while (!released)
+		pause_cpu();
+	paging_use();
+	return stacks[number - 1];
 }
 
 static void wait_ns(uint64_t ns)
@@ -62,12 +74,12 @@ static void start_all(const uint32_t *ids, unsigned n)
 void smp_start(void)
 {
 	uint32_t ids[CPUS_MAX];
-	unsigned n = acpi_cpus(ids, CPUS_MAX), others = 0;
+	unsigned n = cokernel ? cokernel_cpus() : acpi_cpus(ids, CPUS_MAX), others = 0;
 	uint64_t end = clock_ns() + AP_WAIT;
 
 	cpus[0].online = true;
 	for (unsigned i = 0; i < n; i++) {
-		if (ids[i] == cpus[0].apic_id)
+		if (cokernel ? !i : ids[i] == cpus[0].apic_id)
 			continue;
 		char *stack = page_alloc(2);
 
@@ -78,7 +90,10 @@ void smp_start(void)
 	}
 	if (!others)
 		return;
-	start_all(ids, n);
+	if (cokernel)
+		__atomic_store_n(&released, true, __ATOMIC_SEQ_CST);
+	else
+		start_all(ids, n);
 	while (come < others && clock_ns() < end)
 		pause_cpu();
 	if (come < others)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* stdio.c: the descriptors 0, 1 and 2: the streams and the console as files. */
-#include "file.h"
+#include "cokernel.h"
+#include "delegate.h"
 
 static struct file *in, *out;
 
@@ -28,7 +29,7 @@ static long out_write(struct file *f, const void *buf, size_t len)
 	return (long)len;
 }
 
-static long console_write(struct file *f, const void *buf, size_t len)
+static long err_write(struct file *f, const void *buf, size_t len)
 {
 	(void)f;
 	if (touch_in(buf, len))
@@ -54,14 +55,14 @@ static long stream_stat(struct file *f, struct stat *st)
 
 static const struct file_ops in_ops = { .name = "stdin", .read = in_read, .stat = stream_stat, .poll = in_poll };
 static const struct file_ops out_ops = { .name = "stdout", .write = out_write, .stat = stream_stat, .poll = out_poll };
-static const struct file_ops console_ops = { .name = "console", .write = console_write, .poll = out_poll };
+static const struct file_ops console_ops = { .name = "console", .write = err_write, .poll = out_poll };
 
 void stdio_init(void)
 {
 	struct file *console = file_new(&console_ops, O_RDWR, NULL);
 
-	in = file_new(&in_ops, O_RDONLY, NULL);
-	out = file_new(&out_ops, O_WRONLY, NULL);
+	in = cokernel ? delegate_stream(0, O_RDONLY) : file_new(&in_ops, O_RDONLY, NULL);
+	out = cokernel ? delegate_stream(1, O_WRONLY) : file_new(&out_ops, O_WRONLY, NULL);
 	if (!in || !out || !console)
 		panic("no memory for the first files");
 	file_ref(in); /* the interrupt's */

@@ -176,7 +176,7 @@ static void allocate(void *arg)
 static void map_memory(void *arg)
 {
 	for (uint64_t i = 0; i < 8; i++) {
-		uint64_t len = (i + 1) * 3 * PAGE, a = region_add(len, REGION_READ | REGION_WRITE);
+		uint64_t len = (i + 1) * 3 * PAGE, a = region_add(REGION_KERNEL, len, REGION_READ | REGION_WRITE);
 
 		CHECK(a);
 		if (!a)

@@ -7,7 +7,7 @@
  * hit while another is being served: 1 exceptions, 2 NMI, 3 double fault and machine check, 4 interrupts,
  * 5 page faults.
  */
-#include "kernel.h"
+#include "cokernel.h"
 
 struct gate {
 	uint16_t offset_low, selector;
@@ -137,6 +137,8 @@ static void report(const struct frame *f)
 	printk(" r9 %016lx r10 %016lx r11 %016lx r12 %016lx\n", f->r9, f->r10, f->r11, f->r12);
 	printk("r13 %016lx r14 %016lx r15 %016lx flags %lx\n", f->r13, f->r14, f->r15, f->rflags);
 	trap_trace(f->rip, f->rbp, f->rsp);
+	if (cokernel)
+		cokernel_fault(f, cr2);
 	panic("ended by %s", likely(f, cr2));
 }
 
@@ -155,8 +157,15 @@ static void interrupt(unsigned vector)
 	case VECTOR_RESCHED:
 		this_cpu()->resched = 1;
 		break;
+	case VECTOR_BELL:
+		apic_eoi(); /* first: what comes while we look rings again */
+		cokernel_interrupt();
+		return;
 	default:
-		io_interrupt(vector);
+		if (cokernel)
+			cokernel_stray();
+		else
+			io_interrupt(vector);
 	}
 	apic_eoi();
 }
@@ -211,6 +220,10 @@ struct frame *trap(struct frame *f)
 				exit(134);
 			__asm__ volatile("cli; hlt");
 		}
+	if (cokernel && f->vector == NMI) {
+		cokernel_stray();
+		return f;
+	}
 	__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
 	if (f->vector == PAGE_FAULT && region_fault(cr2, f->error))
 		return f;

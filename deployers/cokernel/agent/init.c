@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* init.c: the agent as the ROS's first process: mounts, modules in the order of a list, the virtio ports by their names. */
+#include "deployers/cokernel/agent/parts.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CLASS	"/sys/class/virtio-ports"
+#define MODULES "/lib/modules"
+#define PORT_MS 5000
+
+static void mounts(void)
+{
+	static const struct {
+		const char *type, *at;
+	} all[] = { { "devtmpfs", "/dev" }, { "proc", "/proc" }, { "sysfs", "/sys" } };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		mkdir(all[i].at, 0755);
+		if (mount("none", all[i].at, all[i].type, 0, NULL) < 0 && errno != EBUSY)
+			say("cannot mount %s: %s", all[i].at, strerror(errno));
+	}
+}
+
+static void open_console(void)
+{
+	int fd = open("/dev/console", O_RDWR | O_NOCTTY);
+
+	for (int i = 0; fd >= 0 && i < 3; i++)
+		dup2(fd, i);
+	if (fd > 2)
+		close(fd);
+}
+
+static void load(const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), MODULES "/%s.ko", name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return; /* part of the kernel, or not needed */
+	if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
+		say("module %s: %s", name, strerror(errno));
+	close(fd);
+}
+
+static void load_modules(void)
+{
+	char name[128];
+	FILE *order = fopen(MODULES "/order", "re");
+
+	if (!order) {
+		say("%s: %s", MODULES "/order", strerror(errno));
+		return;
+	}
+	while (fscanf(order, "%127s", name) == 1)
+		load(name);
+	fclose(order);
+}
+
+static int is_named(const char *port, const char *name)
+{
+	char path[512], text[128] = "";
+
+	snprintf(path, sizeof(path), CLASS "/%s/name", port);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (!fgets(text, sizeof(text), f))
+		*text = 0;
+	fclose(f);
+	text[strcspn(text, "\n")] = 0;
+	return !strcmp(text, name);
+}
+
+static int open_port(const char *name, int flags)
+{
+	DIR *dir = opendir(CLASS);
+	struct dirent *e;
+	int fd = -1;
+
+	while (dir && fd < 0 && (e = readdir(dir)))
+		if (*e->d_name != '.' && is_named(e->d_name, name)) {
+			char path[300];
+
+			snprintf(path, sizeof(path), "/dev/%s", e->d_name);
+			fd = open(path, flags | O_CLOEXEC);
+		}
+	if (dir)
+		closedir(dir);
+	return fd;
+}
+
+/* The driver names its ports some time after it was loaded, one after another. */
+static int wait_for_port(const char *name, int flags)
+{
+	int fd = -1;
+
+	for (int ms = 0; ms < PORT_MS && fd < 0; ms += 2) {
+		fd = open_port(name, flags);
+		if (fd < 0)
+			usleep(2000);
+	}
+	return fd;
+}
+
+/* The driver learns that the host's end is open a moment after it learns the name, and until then a read would be the end of
+ * input. */
+static void settle(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	for (int ms = 0; fd >= 0 && ms < 20 && poll(&p, 1, 0) >= 0 && (p.revents & POLLHUP); ms++)
+		usleep(1000);
+}
+
+int init_linux(struct streams *s)
+{
+	mounts();
+	open_console();
+	load_modules();
+	s->agent = wait_for_port(AGENT_PORT, O_RDWR);
+	if (s->agent < 0)
+		return fail(-ENODEV,
+			"there is no port %s: this Linux is the part of split modes that serves a "
+			"specialised "
+			"kernel; it is not run by itself",
+			AGENT_PORT);
+	s->console = open_port(AGENT_PORT_CONSOLE, O_RDWR);
+	s->in = open_port(GUEST_PORT_STDIN, O_RDONLY);
+	s->out = open_port(GUEST_PORT_STDOUT, O_WRONLY);
+	settle(s->agent);
+	settle(s->in);
+	settle(s->console);
+	return 0;
+}
+
+void init_power_off(void)
+{
+	sync();
+	reboot(RB_POWER_OFF);
+	for (;;)
+		pause();
+}

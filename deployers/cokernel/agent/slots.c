@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slots.c: delegated calls. Each slot that is used has a thread: it waits for a request, makes the call, and puts the result
+ * there. It spins a little before it sleeps, since a call that follows another closely is then served without an interrupt;
+ * no more threads spin than there are CPUs, for a spinning one keeps others from work.
+ *
+ * agent_asleep is 1 whenever the thread does not look at the slot: asleep, or in a call, so that the HRT rings for a
+ * cancel too. The thread `attend` hears of slots that have no thread yet, and of cancels: those it interrupts by a signal, and
+ * again until the call has ended, because a signal that comes just before the call is made has no effect.
+ */
+#include "deployers/cokernel/agent/parts.h"
+#include "deployers/cokernel/agent/tables.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { OUTSIDE, INSIDE, SIGNALLED };
+
+struct server {
+	uint32_t number;
+	int tid; /* 0: not started */
+	int where;
+	pthread_mutex_t signalling; /* held around the look at (where) and the signal */
+};
+
+static struct hrt *hrt;
+static struct server servers[GUEST_SLOTS_MAX];
+static int spinning, cpus;
+
+static uint32_t state_of(struct guest_slot *s)
+{
+	return __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
+}
+
+static bool spin_for(struct guest_slot *s)
+{
+	uint64_t until = tsc_now() + hrt->info.tsc_khz * hrt->config->spin_us / 1000;
+	bool found = false;
+
+	if (__atomic_add_fetch(&spinning, 1, __ATOMIC_RELAXED) <= cpus)
+		while (!(found = state_of(s) == GUEST_SLOT_REQUEST) && tsc_now() < until)
+			__builtin_ia32_pause();
+	__atomic_sub_fetch(&spinning, 1, __ATOMIC_RELAXED);
+	return found;
+}
+
+/* False: the HRT was stopped. */
+static bool next_request(struct server *me, struct guest_slot *s)
+{
+	struct cokernel_wait w = { me->number, 0 };
+
+	__atomic_store_n(&s->agent_asleep, 0, __ATOMIC_RELAXED);
+	bool found = spin_for(s);
+	__atomic_store_n(&s->agent_asleep, 1, __ATOMIC_SEQ_CST);
+	while (!found && !(found = state_of(s) == GUEST_SLOT_REQUEST))
+		if (ioctl(hrt->device, COKERNEL_WAIT, &w) < 0 && errno == ECANCELED)
+			return false;
+	return true;
+}
+
+static void leave(struct server *me)
+{
+	if (__atomic_exchange_n(&me->where, OUTSIDE, __ATOMIC_SEQ_CST) != SIGNALLED)
+		return;
+	pthread_mutex_lock(&me->signalling);
+	pthread_mutex_unlock(&me->signalling);
+	syscall(SYS_getppid); /* a signal that is still on its way comes now, not in the next call */
+}
+
+static int64_t make(struct server *me, struct guest_slot *s)
+{
+	struct call c = { .number = s->number, .thread = s->thread };
+	int64_t result = -EINTR;
+	bool refused = false;
+	uint64_t began = tsc_now();
+
+	memcpy(c.arguments, s->arguments, sizeof(c.arguments));
+	__atomic_store_n(&me->where, INSIDE, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&s->cancel, __ATOMIC_SEQ_CST))
+		result = call_make(hrt, &c, &refused);
+	leave(me);
+	count_call(c.number, tsc_now() - began, result, refused);
+	return result;
+}
+
+static void answer(struct server *me, struct guest_slot *s)
+{
+	int64_t result = make(me, s);
+
+	s->result = result;
+	__atomic_store_n(&s->cancel, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->state, GUEST_SLOT_DONE, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&s->hrt_asleep, __ATOMIC_SEQ_CST))
+		hrt_kick(hrt, s->apic);
+}
+
+static void *serve(void *argument)
+{
+	struct server *me = argument;
+	struct guest_slot *s = &hrt->slots[me->number];
+	struct cokernel_wait w = { me->number, COKERNEL_NOW };
+
+	ioctl(hrt->device, COKERNEL_WAIT, &w); /* from now on faults of this thread are the slot's */
+	__atomic_store_n(&me->tid, (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+	while (next_request(me, s))
+		answer(me, s);
+	return NULL;
+}
+
+/* Returns whether it has to be done again. */
+static bool interrupt_call(struct server *s)
+{
+	int inside = INSIDE;
+	bool again = false;
+
+	pthread_mutex_lock(&s->signalling);
+	__atomic_compare_exchange_n(&s->where, &inside, SIGNALLED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&s->where, __ATOMIC_SEQ_CST) == SIGNALLED) {
+		syscall(SYS_tgkill, getpid(), s->tid, SIGUSR1);
+		again = true;
+	}
+	pthread_mutex_unlock(&s->signalling);
+	return again;
+}
+
+static bool look_after(uint32_t n)
+{
+	struct server *s = &servers[n];
+	struct guest_slot *slot = &hrt->slots[n];
+
+	if (s->tid && __atomic_load_n(&slot->cancel, __ATOMIC_ACQUIRE))
+		return interrupt_call(s);
+	if (s->tid || state_of(slot) != GUEST_SLOT_REQUEST)
+		return false;
+	s->tid = -1;
+	s->number = n;
+	pthread_mutex_init(&s->signalling, NULL);
+	if (!thread_start(serve, s))
+		return false;
+	note("no thread can be had for the kernel's slot %u", n);
+	s->tid = 0;
+	slot->result = -EAGAIN;
+	__atomic_store_n(&slot->state, GUEST_SLOT_DONE, __ATOMIC_RELEASE);
+	return false;
+}
+
+static void *attend(void *unused)
+{
+	struct cokernel_wait w = { COKERNEL_BUSY, 0 };
+
+	for (;;) {
+		bool again = false;
+
+		if (ioctl(hrt->device, COKERNEL_WAIT, &w) < 0 && errno == ECANCELED)
+			return unused;
+		for (uint32_t n = 1; n < hrt->at.slots; n++)
+			again |= look_after(n);
+		w.limit_ms = again ? 5 : 0;
+	}
+}
+
+static void on_signal(int unused)
+{
+	(void)unused;
+}
+
+int slots_start(struct hrt *h)
+{
+	struct sigaction interrupts = { .sa_handler = on_signal };
+
+	hrt = h;
+	cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	sigaction(SIGUSR1, &interrupts, NULL);
+	return thread_start(attend, NULL);
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * delegate.c: one slot of the shared area a call. We write the call, say REQUEST, and wait: spinning a while, because
+ * an agent that is awake answers sooner than a thread switch; then asleep until the doorbell. When the agent touches a page
+ * of the program that is not there it asks for it in the same slot.
+ *
+ * Free slots are a stack, so that the one used last, whose agent is awake and warm, is used next.
+ */
+#include "delegate.h"
+#include "cokernel.h"
+#include "syscall.h"
+
+#define SPIN_NS 30000ull
+
+static struct lock lock; /* guards the next two */
+static uint16_t free_slots[GUEST_SLOTS_MAX];
+static unsigned free_count, slots;
+static struct semaphore available; /* counts them */
+static struct wait_queue sleepers; /* key: the slot's number */
+
+bool delegate_there(void)
+{
+	return cokernel && slots;
+}
+
+void delegate_init(void)
+{
+	slots = cokernel_slots();
+	for (unsigned i = slots; i > 1; i--) /* slot 0 is the rings' */
+		free_slots[free_count++] = (uint16_t)(i - 1);
+	available.count = (int)free_count;
+}
+
+static unsigned take_slot(void)
+{
+	unsigned slot;
+	uint64_t flags;
+
+	semaphore_down(&available);
+	flags = lock_save(&lock);
+	slot = free_slots[--free_count];
+	lock_restore(&lock, flags);
+	return slot;
+}
+
+static void give_slot(unsigned slot)
+{
+	uint64_t flags = lock_save(&lock);
+
+	free_slots[free_count++] = (uint16_t)slot;
+	lock_restore(&lock, flags);
+	semaphore_up(&available);
+}
+
+static uint32_t state_of(const struct guest_slot *s)
+{
+	return __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
+}
+
+static bool ours(const struct guest_slot *s)
+{
+	uint32_t state = state_of(s);
+
+	return state == GUEST_SLOT_DONE || state == GUEST_SLOT_FAULT;
+}
+
+static void say(unsigned number, struct guest_slot *s, uint32_t state)
+{
+	__atomic_store_n(&s->state, state, __ATOMIC_SEQ_CST);
+	cokernel_ring(number, &s->agent_asleep);
+}
+
+static bool spin(const struct guest_slot *s)
+{
+	uint64_t end = read_tsc() + SPIN_NS * tsc_khz / 1000000;
+
+	while (read_tsc() < end) {
+		for (int i = 0; i < 16; i++) {
+			if (ours(s))
+				return true;
+			pause_cpu();
+		}
+		if (this_cpu()->queued)
+			return false;
+	}
+	return false;
+}
+
+/* Until the slot is ours. A signal ends it early: -EINTR. */
+static long sleep(unsigned number, struct guest_slot *s, bool interruptible)
+{
+	long err = 0;
+
+	while (!ours(s) && !err) {
+		uint64_t flags = wait_begin(&sleepers, NEVER);
+
+		s->apic = this_cpu()->apic_id;
+		s->hrt_asleep = 1;
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (ours(s))
+			wait_not(&sleepers, flags);
+		else if (interruptible)
+			err = wait_interruptible(&sleepers, number, flags);
+		else
+			wait_on(&sleepers, number, flags);
+	}
+	s->hrt_asleep = 0;
+	return err;
+}
+
+void delegate_interrupt(void)
+{
+	for (unsigned i = 1; i < slots; i++) {
+		struct guest_slot *s = cokernel_slot(i);
+
+		if (s->hrt_asleep && ours(s))
+			wake(&sleepers, i, 1);
+	}
+}
+
+/* Brings the page that the agent wants to touch. */
+static void serve_fault(unsigned number, struct guest_slot *s)
+{
+	void *p = (void *)s->fault;
+	bool program = s->fault >= GUEST_PROGRAM_START && s->fault < GUEST_PROGRAM_END;
+
+	s->result = !program ? -EFAULT : s->fault_flags & 1 ? touch_out(p, 1) : touch_in(p, 1);
+	say(number, s, GUEST_SLOT_FAULTED);
+}
+
+long delegate_call(uint64_t call, const uint64_t arguments[6])
+{
+	unsigned number = take_slot();
+	struct guest_slot *s = cokernel_slot(number);
+	bool cancelled = false;
+	long result;
+
+	s->number = call;
+	memcpy(s->arguments, arguments, sizeof(s->arguments));
+	s->cancel = 0;
+	s->thread = current_thread()->id;
+	say(number, s, GUEST_SLOT_REQUEST);
+	for (;;) {
+		if (!spin(s) && sleep(number, s, !cancelled)) {
+			cancelled = true;
+			s->cancel = 1;
+			cokernel_ring_now(number);
+			continue;
+		}
+		if (state_of(s) == GUEST_SLOT_DONE)
+			break;
+		serve_fault(number, s);
+	}
+	result = s->result;
+	__atomic_store_n(&s->state, GUEST_SLOT_FREE, __ATOMIC_RELEASE);
+	give_slot(number);
+	return result == -EINTR && cancelled ? -ERESTART : result;
+}
+
+enum { CALL_READ = 0, CALL_POLL = 7, CALL_PREAD = 17, CALL_SELECT = 23, CALL_RECVFROM = 45, CALL_GETDENTS = 217, CALL_EPOLL_WAIT = 232,
+	CALL_PSELECT = 270, CALL_PPOLL = 271, CALL_EPOLL_PWAIT = 281 };
+#define TOUCH_MOST 0x400000u
+
+long delegate_program(struct frame *f, uint64_t number)
+{
+	const uint64_t arguments[6] = { ARG1, ARG2, ARG3, ARG4, ARG5, ARG6 };
+	long result;
+
+	/* What the agent is about to fill is brought here at once, not page by page. */
+	if ((number == CALL_READ || number == CALL_PREAD || number == CALL_RECVFROM || number == CALL_GETDENTS) &&
+		ARG3 <= TOUCH_MOST)
+		touch_out((void *)ARG2, ARG3);
+	result = delegate_call(number, arguments);
+	if (result != -ERESTART)
+		return result;
+	switch (number) {
+	case CALL_POLL:
+	case CALL_SELECT:
+	case CALL_EPOLL_WAIT:
+	case CALL_PSELECT:
+	case CALL_PPOLL:
+	case CALL_EPOLL_PWAIT:
+		return -EINTR;
+	default:
+		return result;
+	}
+}
+
+void delegate_forget(uint64_t start, uint64_t len)
+{
+	if (delegate_there())
+		DELEGATE(GUEST_CALL_FORGET, start, len);
+}

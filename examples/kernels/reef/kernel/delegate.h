@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * delegate.h: system calls that the Linux beside us makes for our program (guest.h section 7).
+ *
+ * Pointers among the arguments are program addresses, the same there as here; memory of the kernel cannot be passed.
+ * Threads: any; a call sleeps here as long as it does there.
+ */
+#ifndef DELEGATE_H
+#define DELEGATE_H
+
+#include "file.h"
+
+bool delegate_there(void);
+/* Linux's result, or -ERESTART: a signal came. */
+long delegate_call(uint64_t number, const uint64_t arguments[6]);
+#define DELEGATE(number, ...) delegate_call(number, (const uint64_t[6]){ __VA_ARGS__ })
+/* A system call of the program, as it is in (f). */
+long delegate_program(struct frame *f, uint64_t number);
+/* The ROS forgets what it knows of these addresses. */
+void delegate_forget(uint64_t start, uint64_t len);
+void delegate_interrupt(void); /* the doorbell */
+/* delegate_file.c: a file of the ROS, to be read by the kernel; one of its descriptors as a file (NULL: no memory). */
+long delegate_open(const char *path, struct file **file);
+struct file *delegate_stream(uint64_t fd, unsigned flags);
+
+#endif

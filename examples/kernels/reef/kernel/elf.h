@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* elf.h: Linux programs: loading them and starting them. */
+#ifndef ELF_H
+#define ELF_H
+
+#include "file.h"
+
+struct elf_image { /* as it lies in the program's addresses */
+	uint64_t entry, headers, end; /* headers: where the program headers are, 0: nowhere; end: of its memory */
+	uint64_t header_count, base;  /* base: how far it was moved */
+	char interpreter[256];	      /* "": it needs none */
+};
+/* Loads (file), called (path) in messages. -errno, after saying on the console what is wrong. */
+long elf_load(struct file *file, const char *path, bool is_interpreter, struct elf_image *image);
+
+/* program.c: makes the calling thread run (path) in place of whatever it was. Returns only if it cannot be, -errno. */
+long program_exec(const char *path, char *const *argv, char *const *envp);
+long program_brk(uint64_t wanted);
+extern bool program_runs; /* an ELF program, not an application linked with the kernel */
+/* Opens a file for reading, by the delegate if there is one. */
+long program_open(const char *path, struct file **file);
+
+#endif
