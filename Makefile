@@ -79,7 +79,7 @@ $(O)/libfs.a: $(filter-out %/main.o,$(FS_O))
 $(O)/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) qcs $@ $^
 
 $(BIN)/diverfs: $(FS_O) $(O)/libcache.a $(O)/libbase.a
 	@mkdir -p $(@D)

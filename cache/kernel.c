@@ -222,29 +222,13 @@ static int on_line(void *arg, unsigned line, const char *key, const char *value,
 	return err;
 }
 
-/* conf.h knows lower-case keys only. */
-static char *lower_keys(const char *text, size_t len)
-{
-	char *copy = xstrndup(text, len);
-	bool in_key = true;
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '\n')
-			in_key = true;
-		else if (text[i] == '=')
-			in_key = false;
-		if (in_key)
-			copy[i] = (char)tolower((unsigned char)text[i]);
-	}
-	return copy;
-}
-
 int kernel_raw_parse(struct kernel_raw *r, const char *text, size_t len, bool strict, struct why *why)
 {
 	memset(r, 0, sizeof(*r));
 	if (len > MAX_KERNEL_CONF || memchr(text, 0, len))
 		return why_fail(why, -EINVAL, "kernel.conf is larger than %u bytes, or is not a text",
 			MAX_KERNEL_CONF);
-	autofree char *lowered = lower_keys(text, len);
+	autofree char *lowered = conf_lower_keys(text, len);
 	struct parsing p = { r, strict };
 	int err = conf_parse(lowered, len, on_line, &p, why);
 	return err ? -EINVAL : 0;

@@ -18,6 +18,7 @@
 
 enum plan_machine { MACHINE_AUTO, MACHINE_MICROVM, MACHINE_PC };
 enum plan_accel { ACCEL_KVM, ACCEL_TCG };
+enum plan_net { NET_NONE, NET_USER, NET_RESTRICTED };
 enum plan_streams { STREAMS_PORTS, STREAMS_CONSOLE };
 
 struct plan_list {
@@ -32,6 +33,10 @@ struct plan {
 	struct plan_list args;
 	uint64_t memory_bytes;
 	unsigned cpus;
+	enum plan_net net;
+	struct plan_list forwards; /* checked: forward_parse takes them */
+	char *disk;		   /* NULL: none */
+	bool disk_write;
 	enum plan_machine machine;
 	enum plan_accel accel;
 	enum plan_streams streams;
@@ -51,7 +56,8 @@ struct plan {
 	uint64_t limit_memory, limit_disk, limit_procs;
 };
 
-int plan_read(int dirfd, struct plan *p, struct why *why);
+int plan_read(int dirfd, struct plan *p, struct why *why); /* the file "plan" */
+int plan_read_at(int dirfd, const char *path, struct plan *p, struct why *why);
 int plan_parse(const char *text, size_t len, struct plan *p, struct why *why);
 void plan_free(struct plan *p);
 

@@ -181,7 +181,11 @@ static void make_plan(const struct building *b, struct buf *plan)
 	conf_put(plan, PLAN_NAME, in->name);
 	conf_put(plan, PLAN_BUILD, b->command);
 	conf_putf(plan, PLAN_KERNEL, "%s/kernel", in->dir);
-	conf_putf(plan, PLAN_APP, "%s/src", in->dir);
+	/* With exec the application is a Linux program, src/ its files, and the kernel is built with its template. */
+	if (in->cfg.exec)
+		conf_putf(plan, PLAN_APP, "%s/kernel/%s", in->dir, b->kernel->conf.template_dir);
+	else
+		conf_putf(plan, PLAN_APP, "%s/src", in->dir);
 	conf_putf(plan, PLAN_OUT, "%s/build/out", in->dir);
 	put_tools(plan, b->kernel->conf.tools);
 	conf_put(plan, PLAN_BWRAP, in->fs->opt.bwrap);

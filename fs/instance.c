@@ -89,9 +89,9 @@ static void free_instance(struct instance *in)
 	stream_free(in);
 	workspace_free(in->src);
 	workspace_free(in->images);
-	kernel_dir_free(in);
 	workspace_free(in->out);
 	delegate_free(in);
+	kernel_dir_free(in);
 	config_free(&in->cfg);
 	chosen_put(in->kernel);
 	buf_free(&in->text);
@@ -287,9 +287,9 @@ void instance_changed(struct instance *in)
 
 	workspace_set_removable(in->src, idle);
 	workspace_set_removable(in->images, idle);
+	workspace_set_removable(in->out, idle);
 	if (in->kernel_dir)
 		workspace_set_removable(in->kernel_dir, idle);
-	workspace_set_removable(in->out, idle);
 	if (strcmp(in->told, state) != 0) {
 		in->told = state;
 		in->changed_ns = clock_real_ns();

@@ -24,6 +24,26 @@ static void work_next(struct instance *in);
 
 /* --- the end ----------------------------------------------------------------------------------- */
 
+/* The cache is told, so that it can fetch at once what the last deploy has read. */
+static void deploy_begins(struct instance *in)
+{
+	if (!in->kernel || in->work.deploying)
+		return;
+	in->work.deploying = chosen_get(in->kernel);
+	view_deploy(in->kernel->view);
+}
+
+static void deploy_over(struct instance *in, int err)
+{
+	struct chosen *k = in->work.deploying;
+
+	if (!k)
+		return;
+	view_deployed(k->view, !err && !in->work.cancelled);
+	chosen_put(k);
+	in->work.deploying = NULL;
+}
+
 static void work_end(struct instance *in, int err, const struct why *why)
 {
 	struct work *w = &in->work;
@@ -31,6 +51,7 @@ static void work_end(struct instance *in, int err, const struct why *why)
 
 	timer_cancel(w->deadline);
 	w->deadline = NULL;
+	deploy_over(in, err);
 	chosen_put(w->ros);
 	w->ros = NULL;
 	w->active = w->launch = w->force = w->fill = w->again = w->cancelled = w->probed = false;
@@ -241,7 +262,7 @@ static bool fill_due(const struct instance *in)
 {
 	const struct work *w = &in->work;
 
-	if (in->anonymous || !w->fill || !*in->kernel->conf.template_dir)
+	if (in->anonymous || !w->fill || !*in->kernel->conf.template_dir || in->cfg.exec)
 		return false;
 	return w->src_empty || (pristine(in) && strcmp(w->template_from, view_digest(in->kernel->view)) != 0);
 }
@@ -255,7 +276,7 @@ static void build_source(const struct instance *in, const struct settings *s, ch
 	if (in->work.kernel_hash)
 		parts[2] = changes;
 	snprintf(out, WORK_SOURCE_MAX, "build %016llx",
-		(unsigned long long)fingerprint_strings(in->work.src_hash, parts));
+		(unsigned long long)fingerprint_strings(in->cfg.exec ? 0 : in->work.src_hash, parts));
 }
 
 /* 0: images/ is as it must be. 1: something began. Or an error in words. */
@@ -264,7 +285,7 @@ static int images_due(struct instance *in, const struct settings *s, struct why 
 	struct work *w = &in->work;
 	const char *digest = view_digest(in->kernel->view);
 	bool own = !in->cfg.build && !w->kernel_hash &&
-		   (w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
+		   (in->cfg.exec || w->src_empty || (pristine(in) && strcmp(w->template_from, digest) == 0));
 	char as_built[WORK_SOURCE_MAX], as_is[WORK_SOURCE_MAX];
 
 	build_source(in, s, as_built);
@@ -440,8 +461,10 @@ void work_deploy(struct instance *in, const char *mode, fuse_req_t req, size_t s
 	in->work.launch = true;
 	in->work.mode = m;
 	pending_add(in, PENDING_DEPLOY, 0, req, size);
-	if (pending_any(in, PENDING_DEPLOY))
+	if (pending_any(in, PENDING_DEPLOY)) {
+		deploy_begins(in);
 		work_start(in);
+	}
 	else if (!in->work.active) /* interrupted before it began */
 		in->work.launch = false;
 }
@@ -513,6 +536,7 @@ int work_clean(struct instance *in, struct why *why)
 
 void work_free(struct instance *in)
 {
+	deploy_over(in, -ECANCELED);
 	chosen_put(in->work.ros);
 	in->work.ros = NULL;
 	timer_cancel(in->work.deadline);

@@ -2,7 +2,8 @@
 /*
  * work.h: what moves an instance from a config to images, and from images to a machine that runs.
  *
- *     kernel -> scan src and kernel -> fill src -> build, or the kernel's own images -> probe -> [the ROS] -> launch
+ *     kernel -> scan src and kernel -> fill src -> build, or the kernel's own images -> probe -> [the ROS] ->
+ *         launch
  *
  * Each step looks at the facts and does what is missing, so that one road serves a first build, a change
  * while a build runs, and a restart of the daemon.
@@ -46,6 +47,7 @@ struct work {
 	bool cancelled;
 	bool probed;		   /* it is known whether the mode works */
 	int mode;		   /* of the launch; -1: the config's or kernel's */
+	struct chosen *deploying;  /* the cache was told of; NULL: nothing */
 	struct chosen *ros;	   /* split modes: found for this launch; NULL before */
 	struct building *building; /* build.c's, while one is under way */
 	struct deployer *builder;

@@ -270,3 +270,19 @@ void conf_putf(struct buf *out, const char *key, const char *fmt, ...)
 	va_end(ap);
 	conf_put(out, key, value.data);
 }
+
+char *conf_lower_keys(const char *text, size_t len)
+{
+	char *copy = xstrndup(text, len);
+	bool in_key = true;
+
+	for (size_t i = 0; copy[i]; i++) {
+		if (copy[i] == '\n')
+			in_key = true;
+		else if (copy[i] == '=')
+			in_key = false;
+		if (in_key && copy[i] >= 'A' && copy[i] <= 'Z')
+			copy[i] += 'a' - 'A';
+	}
+	return copy;
+}

@@ -28,6 +28,9 @@ typedef int conf_fn(void *arg, unsigned line, const char *key, const char *value
 /* 0, -EINVAL with the line in (why), or what (fn) returned. */
 int conf_parse(const char *text, size_t len, conf_fn *fn, void *arg, struct why *why);
 
+/* A copy of (text) with the keys in lower case, for texts whose keys are read without regard to case: kernel.conf. */
+char *conf_lower_keys(const char *text, size_t len);
+
 /* Appends one line, quoted where the value needs it: conf_parse reads back the same value. */
 void conf_put(struct buf *out, const char *key, const char *value);
 void conf_putf(struct buf *out, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -253,7 +253,8 @@ static int read_kernel_conf(struct run *r, const char *mode, struct why *why)
 	if (mode && strlen(mode) >= sizeof(r->mode))
 		return why_fail(why, -EINVAL, "%s: is not a mode; the mount's file `modes` lists them", mode);
 	snprintf(r->mode, sizeof(r->mode), "%s", mode ? mode : "");
-	err = conf_parse(text.data, text.len, conf_line, r, why);
+	autofree char *lowered = conf_lower_keys(text.data ? text.data : "", text.len);
+	err = conf_parse(lowered, text.len, conf_line, r, why);
 	if (!err && !*r->mode)
 		strcpy(r->mode, "fullVM");
 	return err;
