@@ -334,6 +334,12 @@ int room_take(struct room *r, uint64_t bytes)
 	return err;
 }
 
+void room_note(struct room *r, uint64_t bytes)
+{
+	if (r)
+		r->used += (bytes + 4095) / 4096 * 4096;
+}
+
 int room_make(struct room *r, uint64_t bytes)
 {
 	struct count k;
