@@ -174,6 +174,8 @@ void read_ahead(struct view *v, uint32_t first, uint32_t last, bool missed);
 /* Whoever waits for the loop or holds a view holds a reference (c->refs++). */
 void cache_unref(struct cache *c);
 void query_free(struct cache *c); /* what query.c keeps */
+/* Is this tag signed? The callback gets no view. */
+void query_check(struct cache *c, const char *name, const char *tag, cache_view_fn *done, void *arg);
 void cache_job(struct cache *c, job_fn *run, job_fn *done, void *arg);
 
 /* place.c. What (place) lists now, or listed when it could answer last. The callback comes on the loop, once, and gets
