@@ -317,6 +317,8 @@ static void loaded(struct load *l)
 	if (q->err == -ENOENT && !q->by_digest)
 		q->err = -EBADMSG;
 	why_fail(&q->why, q->err, "%s:%s: %s", q->name, q->reference, l->why.text);
+	if (registry_is_remote(l->registry) && !strstr(q->why.text, l->registry->where))
+		why_prefix(&q->why, "registry %s", l->registry->where);
 	answer_view(q, NULL);
 }
 

@@ -23,6 +23,8 @@
  *            build.log.<n>  of diverfs-build, likewise
  *            end            how it ended: key = value (END_* below); there once the machine has ended,
  *                           kept after the deployer is gone
+ *            forwards       the host's ports that lead into the machine, a line each as in PLAN_FORWARD, with the ports that
+ *                           were found for "auto"; an event "forward ..." tells each, before "running"
  *            out/           of diverfs-build: what the build command put into $OUT; of split modes: what the program
  *                           wrote, unpacked when it has ended (a "mark out" tells)
  *          of split modes also
@@ -138,6 +140,10 @@ _Static_assert(sizeof(struct deploy_hello) == 32, "both ends of a socket rely on
 #define PLAN_ARG     "arg"     /* an argument of the application; repeated, in order (guest.h joins them) */
 #define PLAN_MEMORY  "memory"
 #define PLAN_CPUS    "cpus"
+#define PLAN_NET     "net"     /* none, user, or restricted (user, but nothing goes out); none if missing */
+#define PLAN_FORWARD "forward" /* PROTOCOL:HOST:PORT->PORT (cache/base/forward.h); repeated; needs net */
+#define PLAN_DISK    "disk"    /* a file or block device, taken as it is (raw); may be missing */
+#define PLAN_DISK_WRITE "disk_write" /* yes or no; no if missing */
 #define PLAN_MACHINE "machine" /* auto, microvm, pc */
 #define PLAN_ACCEL   "accel"   /* kvm, tcg: the daemon has resolved auto */
 #define PLAN_CONSOLE "console" /* serial */

@@ -5,6 +5,7 @@
 #include "deployers/plan.h"
 
 #include "cache/base/conf.h"
+#include "cache/base/forward.h"
 #include "cache/base/io.h"
 #include "deployers/deploy.h"
 #include "deployers/guest.h"
@@ -22,6 +23,7 @@
 static const char *const machine_words[] = { "auto", "microvm", "pc", NULL };
 static const char *const accel_words[] = { "kvm", "tcg", NULL };
 static const char *const streams_words[] = { "ports", "console", NULL };
+static const char *const net_words[] = { "none", "user", "restricted", NULL };
 static const char *const console_words[] = { "serial", NULL };
 
 static void list_add(struct plan_list *l, const char *value)
@@ -54,6 +56,7 @@ static char **text_slot(struct plan *p, const char *key)
 		{ PLAN_IMAGE, &p->image },
 		{ PLAN_INITRD, &p->initrd },
 		{ PLAN_CMDLINE, &p->cmdline },
+		{ PLAN_DISK, &p->disk },
 		{ PLAN_QEMU, &p->qemu },
 		{ PLAN_ROS_IMAGE, &p->ros_image },
 		{ PLAN_ROS_INITRD, &p->ros_initrd },
@@ -120,6 +123,11 @@ static int set_word(struct plan *p, const char *key, const char *value, struct w
 	} else if (!strcmp(key, PLAN_STREAMS)) {
 		n = conf_word(key, value, streams_words, why);
 		p->streams = (enum plan_streams)(n < 0 ? 0 : n);
+	} else if (!strcmp(key, PLAN_NET)) {
+		n = conf_word(key, value, net_words, why);
+		p->net = (enum plan_net)(n < 0 ? 0 : n);
+	} else if (!strcmp(key, PLAN_DISK_WRITE)) {
+		return conf_bool(key, value, &p->disk_write, why);
 	} else if (!strcmp(key, PLAN_TEE)) {
 		return conf_bool(key, value, &p->tee, why);
 	} else if (!strcmp(key, PLAN_CONSOLE)) {
@@ -145,6 +153,12 @@ static int plan_line(void *arg, unsigned line, const char *key, const char *valu
 	if (!strcmp(key, PLAN_FILE)) {
 		list_add(&p->files, value);
 		return 0;
+	}
+	if (!strcmp(key, PLAN_FORWARD)) {
+		struct forward unused;
+
+		list_add(&p->forwards, value);
+		return forward_parse(key, value, &unused, why);
 	}
 	if (!strcmp(key, PLAN_TOOL)) {
 		list_add(&p->tools, value);
@@ -208,6 +222,8 @@ void plan_free(struct plan *p)
 	free(p->root);
 	free(p->roots);
 	list_free(&p->files);
+	free(p->disk);
+	list_free(&p->forwards);
 	free(p->build);
 	free(p->kernel);
 	free(p->app);

@@ -18,6 +18,7 @@
 
 enum plan_machine { MACHINE_AUTO, MACHINE_MICROVM, MACHINE_PC };
 enum plan_accel { ACCEL_KVM, ACCEL_TCG };
+enum plan_net { NET_NONE, NET_USER, NET_RESTRICTED };
 enum plan_streams { STREAMS_PORTS, STREAMS_CONSOLE };
 
 struct plan_list {
@@ -32,6 +33,10 @@ struct plan {
 	struct plan_list args;
 	uint64_t memory_bytes;
 	unsigned cpus;
+	enum plan_net net;
+	struct plan_list forwards; /* checked: forward_parse takes them */
+	char *disk;		   /* NULL: none */
+	bool disk_write;
 	enum plan_machine machine;
 	enum plan_accel accel;
 	enum plan_streams streams;

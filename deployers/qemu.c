@@ -188,6 +188,8 @@ static void on_reply(void *arg, uint64_t id, const char *line, const char *error
 	}
 	if (error)
 		log_warn("QEMU: %s", error);
+	if (id >= QMP_MODE && q->mode->replied)
+		q->mode->replied(q->arg, id, line, error);
 	if (id == QMP_TAKEN)
 		qemu_taken(q);
 	if (id == QMP_STOPPED && !error)

@@ -20,8 +20,8 @@
 #define QEMU_LAUNCH_MS 30000 /* from exec to "running" */
 #define QEMU_WORDS_MAX 4096  /* of its stderr, for the error */
 
-/* Ids of our own QMP commands; a daemon's command has its number + QMP_DAEMON. */
-enum { QMP_STATUS = 1, QMP_QUIET = 2, QMP_STOPPED = 3, QMP_TAKEN = 4, QMP_DAEMON = 16 };
+/* Ids of our own QMP commands, from QMP_MODE on the mode's; a daemon's command has its number + QMP_DAEMON. */
+enum { QMP_STATUS = 1, QMP_QUIET = 2, QMP_STOPPED = 3, QMP_TAKEN = 4, QMP_MODE = 8, QMP_DAEMON = 16 };
 
 /* One end of a socket pair whose other end QEMU has. */
 struct port {
@@ -41,6 +41,8 @@ struct qemu_mode {
 	void (*drain)(void *arg);
 	/* Fills (e) in and returns true if the mode knows how the machine ended, which comes before all else. */
 	bool (*judge)(void *arg, struct machine_end *e);
+	/* The answer to a command with an id from QMP_MODE on. May be NULL. */
+	void (*replied)(void *arg, uint64_t id, const char *line, const char *error);
 	/* What QMP's reset means here, in words. */
 	const char *reset_words;
 };

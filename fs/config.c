@@ -3,6 +3,7 @@
  * config.c: one table says which keys there are, how each is read, and what is told about the wrong ones.
  */
 #include "fs/config.h"
+#include "fs/config_device.h"
 
 #include "cache/base/conf.h"
 
@@ -309,6 +310,8 @@ static const struct {
 	{ "cpus", key_cpus },
 	{ "cmdline", key_cmdline },
 	{ "args", key_args },
+	{ "net", config_net },
+	{ "disk", config_disk },
 	{ "machine", key_machine },
 	{ "accel", key_accel },
 	{ "console", key_console },
@@ -384,6 +387,8 @@ void config_free(struct config *c)
 	free(c->build);
 	free(c->machine);
 	free(c->accel);
+	free(c->forwards);
+	free(c->disk);
 	free(c->console);
 	*c = (struct config){ .mode = -1 };
 }
@@ -423,6 +428,7 @@ int config_settle(
 {
 	int m = mode >= 0 ? mode : c->mode >= 0 ? c->mode : first_mode(k);
 	const struct kernel_launch *l = &k->launch[m];
+	int err;
 
 	if (!l->supported)
 		return why_fail(why, -EOPNOTSUPP, "%s does not run in %s (see modes in its kernel.conf)",
@@ -448,7 +454,8 @@ int config_settle(
 		.ros_memory = c->ros_memory,
 		.ros_cpus = c->ros_cpus,
 	};
-	return check_sizes(out, k, why);
+	err = check_sizes(out, k, why);
+	return err ? err : config_check_devices(c, m, why);
 }
 
 static bool is_digit(char c)

@@ -8,6 +8,8 @@
  * cmdline = the kernel's own parameters args    = words of the application, separated by blanks, quoted as in
  * a shell ('...', "...", \x) machine = auto|microvm|pc           accel = auto|kvm|tcg       console = serial
  *     build   = COMMAND                   in place of the kernel's own build command
+ *     net     = none|user [restrict] [tcp:[HOST:]PORT->PORT]...   PORT of the host: a number, or auto
+ *     disk    = /PATH [rw]                a file or block device, as it is
  *     timeout = SECONDS                   or 90s, 5m, 2h; 0 (as without it): none
  *   split modes only:
  *     ros     = NAME[:TAG|@sha256:...]    the regular OS; `ros`
@@ -22,6 +24,7 @@
 #ifndef FS_CONFIG_H
 #define FS_CONFIG_H
 
+#include "cache/base/forward.h"
 #include "cache/base/log.h"
 #include "cache/kernel.h"
 
@@ -41,6 +44,11 @@ struct config {		 /* strings are owned; NULL: not given */
 	char **args; /* NULL-terminated, never NULL after config_parse */
 	uint32_t nargs;
 	char *machine, *accel, *console;
+	const char *net; /* as PLAN_NET has it; NULL: none */
+	struct forward *forwards;
+	uint32_t nforwards;
+	char *disk;
+	bool disk_write;
 	uint64_t timeout_s;
 	char *ros, *ros_reference;
 	uint32_t ros_cpus;   /* 0 not given */

@@ -92,6 +92,21 @@ static void put_cmdline(struct buf *plan, const struct instance *in, const struc
 		conf_put(plan, PLAN_ARG, c->args[i]);
 }
 
+static void put_devices(const struct config *c, struct buf *plan)
+{
+	conf_put(plan, PLAN_NET, c->net ? c->net : "none");
+	for (uint32_t i = 0; i < c->nforwards; i++) {
+		autobuf struct buf one = { 0 };
+
+		forward_put(&one, &c->forwards[i]);
+		conf_put(plan, PLAN_FORWARD, one.data);
+	}
+	if (c->disk) {
+		conf_put(plan, PLAN_DISK, c->disk);
+		conf_put(plan, PLAN_DISK_WRITE, c->disk_write ? "yes" : "no");
+	}
+}
+
 static void make_plan(struct instance *in, const struct settings *s, const char *accel, struct buf *plan)
 {
 	bool console = in->anonymous && in->kernel->conf.stdout_console;
@@ -103,6 +118,7 @@ static void make_plan(struct instance *in, const struct settings *s, const char 
 	put_cmdline(plan, in, s);
 	conf_putf(plan, PLAN_MEMORY, "%llu", (unsigned long long)s->memory);
 	conf_putf(plan, PLAN_CPUS, "%u", s->cpus);
+	put_devices(&in->cfg, plan);
 	conf_put(plan, PLAN_MACHINE, s->machine);
 	conf_put(plan, PLAN_ACCEL, accel);
 	conf_put(plan, PLAN_CONSOLE, s->console);
@@ -137,6 +153,7 @@ static void machine_begin(struct instance *in, const struct settings *s, const c
 	set_text(&m->image, s->image);
 	set_text(&m->accel, accel);
 	set_text(&m->type, s->machine);
+	buf_clear(&m->forwards);
 	ending_clear(&m->end);
 }
 
@@ -222,6 +239,8 @@ static void on_event(struct instance *in, const char *line)
 			workspace_reset(in->out);
 		return;
 	}
+	if (strncmp(line, "forward ", 8) == 0)
+		buf_printf(&in->machine.forwards, "%s\n", line + 8);
 	instance_event(in, "%s", line);
 }
 
@@ -366,6 +385,7 @@ int machine_launch(struct instance *in, const struct settings *s, const char *ac
 	if (err)
 		return err;
 	unlinkat(in->dirfd, "end", 0);
+	unlinkat(in->dirfd, "forwards", 0);
 	unlinkat(in->dirfd, "sock", 0);
 	unlinkat(in->dirfd, "pid", 0);
 	unlinkat(in->dirfd, "syscalls", 0);
@@ -470,6 +490,7 @@ void machine_find(struct instance *in)
 	conf_parse(plan.data, plan.len, take_plan, in, NULL);
 	m->memory += m->ros_memory;
 	in->streams.tee = !in->anonymous; /* its readers have gone with the daemon */
+	io_read_file(in->dirfd, "forwards", 65536, &m->forwards);
 	m->launched = true;
 	m->since_ns = clock_real_ns();
 	find_console_end(in);
@@ -489,5 +510,6 @@ void machine_free(struct instance *in)
 	free(in->machine.accel);
 	free(in->machine.type);
 	free(in->machine.ros);
+	buf_free(&in->machine.forwards);
 	ending_clear(&in->machine.end);
 }

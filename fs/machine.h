@@ -26,6 +26,7 @@ struct machine {
 	uint32_t ros_cpus;
 	char *ros; /* which kernel that is */
 	char *image, *accel, *type;
+	struct buf forwards; /* ports of the host that lead into it, a line each (PLAN_FORWARD) */
 	uint64_t since_ns, ended_ns; /* realtime */
 	bool launched;		     /* there was a launch: `wait` has an answer once it is over */
 	bool reached_running;

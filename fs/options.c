@@ -95,7 +95,7 @@ static const char *const dropped_prefix[] = { "x-", "X-",
 
 static const char help_text[] =
 	"usage: diverfs [options] [registry...] mountpoint\n"
-	"       diverfs publish DIR LAYOUT [NAME:TAG]\n"
+	"       diverfs publish DIR REGISTRY [NAME:TAG]\n"
 	"       diverfs conform [options] KERNEL\n"
 	"\n"
 	"Mounts registries of specialised operating-system kernels as files. A registry is the http(s):// "

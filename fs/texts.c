@@ -92,6 +92,24 @@ static void put_machine(const struct instance *in, struct buf *out)
 		put_size(out, "memory_peak", m->end.peak);
 }
 
+static void put_devices(const struct instance *in, struct buf *out)
+{
+	const struct config *c = &in->cfg;
+	const struct buf *f = &in->machine.forwards;
+
+	if (c->net)
+		buf_printf(out, "net %s\n", c->net);
+	for (size_t at = 0; in->machine.up && at < f->len;) {
+		const char *line = f->data + at, *end = memchr(line, '\n', f->len - at);
+		size_t len = end ? (size_t)(end - line) : f->len - at;
+
+		buf_printf(out, "forward %.*s\n", (int)len, line);
+		at += len + 1;
+	}
+	if (c->disk)
+		buf_printf(out, "disk %s%s\n", c->disk, c->disk_write ? " rw" : "");
+}
+
 static void put_status(struct instance *in, struct buf *out)
 {
 	const struct streams *s = &in->streams;
@@ -100,6 +118,7 @@ static void put_status(struct instance *in, struct buf *out)
 	put_kernel(in, out);
 	for (uint32_t i = 0; i < in->cfg.nargs; i++)
 		buf_printf(out, "arg %s\n", in->cfg.args[i]);
+	put_devices(in, out);
 	if (in->cfg.timeout_s)
 		buf_printf(out, "timeout %llu\n", (unsigned long long)in->cfg.timeout_s);
 	if (in->machine.launched)

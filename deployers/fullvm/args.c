@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * args.c: the plan as a QEMU command line. Nothing that QEMU would add by itself, no network, one socket for
- * each purpose, handed over as an open descriptor.
+ * args.c: the plan as a QEMU command line. Nothing that QEMU would add by itself, one socket for each
+ * purpose, handed over as an open descriptor.
  */
 #include "deployers/fullvm/vm.h"
 
@@ -51,6 +51,7 @@ static void add_devices(const struct vm *vm, const struct vm_fds *fds, struct ar
 	arguments_port(a, 1, "stdin", fds->in, GUEST_PORT_STDIN);
 	arguments_port(a, 2, "stdout", fds->out, GUEST_PORT_STDOUT);
 	arguments_port(a, 3, "control", fds->control, GUEST_PORT_CONTROL);
+	vm_device_arguments(vm, a);
 }
 
 /* A Linux would cut off a longer line in silence, and panic at more words behind the "--". */
@@ -79,7 +80,6 @@ int vm_arguments(const struct vm *vm, const struct vm_fds *fds, struct arguments
 	if (err < 0)
 		return err;
 	arguments_qemu(out, vm->plan.qemu);
-	arguments_add(out, "-S"); /* until QMP says cont: else what ends at once ends before QMP can tell how */
 	add_machine(vm, out);
 	if (vm->image_fd >= 0)
 		arguments_format(out, "-kernel", "/dev/fd/%d", vm->image_fd);

@@ -6,6 +6,7 @@
 
 #include "cache/base/io.h"
 #include "deployers/child.h"
+#include "deployers/net.h"
 #include "deployers/vmfiles.h"
 
 #include <errno.h>
@@ -124,7 +125,7 @@ static pid_t run_qemu(struct vm *vm, const struct wires *w, struct why *why)
 	struct vm_fds fds = { w->qmp[1], w->serial[1], w->in[1], w->out[1], w->control[1] };
 	const struct child_limit limits[] = { { RLIMIT_CORE, 0 } };
 	struct arguments a;
-	int keep[7];
+	int keep[8];
 	size_t n = 0;
 	int err = vm_arguments(vm, &fds, &a, why);
 
@@ -132,7 +133,8 @@ static pid_t run_qemu(struct vm *vm, const struct wires *w, struct why *why)
 		arguments_free(&a);
 		return err;
 	}
-	const int all[] = { fds.qmp, fds.serial, fds.in, fds.out, fds.control, vm->image_fd, vm->initrd_fd };
+	const int all[] = { fds.qmp, fds.serial, fds.in, fds.out, fds.control, vm->image_fd, vm->initrd_fd,
+		vm->disk_fd };
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i] >= 0)
 			keep[n++] = all[i];
@@ -172,6 +174,9 @@ int vm_prepare(struct vm *vm, struct wires *w, struct why *why)
 
 	if (err < 0)
 		return err;
+	err = vm_disk_open(vm, why);
+	if (err < 0)
+		return err;
 	err = open_wires(vm, w, why);
 	if (err < 0) {
 		close_side(w, 1);
@@ -200,7 +205,7 @@ int vm_start(struct vm *vm, struct why *why)
 		return (int)pid;
 	qemu_started(&vm->q, pid, w.qmp[0], w.words[0], vm->plan.timeout_s);
 	attach(vm, &w);
-	qmp_send(vm->q.qmp, QMP_QUIET, "cont", NULL); /* it begins stopped (args.c) */
+	net_begin(&vm->q, &vm->plan); /* and lets it run */
 	return 0;
 }
 
@@ -214,6 +219,8 @@ void vm_free(struct vm *vm)
 		close(vm->image_fd);
 	if (vm->initrd_fd >= 0)
 		close(vm->initrd_fd);
+	if (vm->disk_fd >= 0)
+		close(vm->disk_fd);
 	plan_free(&vm->plan);
 	monitor_close(&vm->mon);
 }

@@ -26,6 +26,7 @@ struct vm {
 	struct qemu q;
 	enum plan_machine machine; /* resolved: not auto */
 	int image_fd, initrd_fd;   /* what QEMU opens as /dev/fd/N; -1: it opens the path */
+	int disk_fd;		   /* -1: no disk */
 
 	struct port serial, control;
 	bool serial_waits;  /* stdout is the console, and full */
@@ -61,6 +62,11 @@ int vm_arguments(const struct vm *vm, const struct vm_fds *fds, struct arguments
 void vm_watch(struct vm *vm);
 void vm_tell_guest(struct vm *vm, unsigned type, uint64_t value);
 extern const struct qemu_mode vm_qemu;
+
+/* disk.c: disk and network. */
+int vm_disk_open(struct vm *vm, struct why *why);
+void vm_device_arguments(const struct vm *vm, struct arguments *a);
+void vm_replied(void *arg, uint64_t id, const char *line, const char *error);
 
 /* command.c */
 extern const struct monitor_ops vm_ops;

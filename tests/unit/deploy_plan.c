@@ -26,7 +26,8 @@ static void reads_all_keys(void **state)
 		parse("name = n\nimage = /i\ncmdline = \"a b\"\narg = 1\narg = \"\"\nmemory = 33554432\ncpus "
 		      "= 2\n"
 		      "machine = pc\naccel = kvm\nstreams = console\ntee = yes\ntimeout = 3\norphan = 2\n"
-		      "some_later_key = x\n",
+		      "net = restricted\nforward = tcp:127.0.0.1:auto->80\nforward = udp:0.0.0.0:5->6\n"
+		      "disk = /d\ndisk_write = yes\nsome_later_key = x\n",
 			&p, &why),
 		0);
 	assert_string_equal(p.image, "/i");
@@ -39,6 +40,10 @@ static void reads_all_keys(void **state)
 	assert_int_equal(p.streams, STREAMS_CONSOLE);
 	assert_true(p.tee);
 	assert_int_equal(p.orphan_ms, 2000);
+	assert_int_equal(p.net, NET_RESTRICTED);
+	assert_int_equal(p.forwards.count, 2);
+	assert_string_equal(p.disk, "/d");
+	assert_true(p.disk_write);
 	plan_free(&p);
 }
 
@@ -53,6 +58,9 @@ static void refuses_bad_values(void **state)
 		"streams = no\n",
 		"tee = 3\n",
 		"timeout = -1\n",
+		"net = bridge\n",
+		"forward = 80\n",
+		"disk_write = x\n",
 		"no equals sign\n",
 	};
 

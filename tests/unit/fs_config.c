@@ -3,6 +3,7 @@
 #include "base_tmp.h"
 
 #include "fs/config.h"
+#include "fs/config_device.h"
 
 #include <errno.h>
 #include <string.h>
@@ -159,6 +160,35 @@ static void settles_with_the_kernel(void **state)
 	kernel_conf_free(&k);
 }
 
+static void devices(void **state)
+{
+	struct config c;
+	struct why why = { 0 };
+
+	(void)state;
+	assert_int_equal(
+		parse(&c, "net = user restrict tcp:auto->80 udp:0.0.0.0:53->53\ndisk = /a b rw", &why), 0);
+	assert_string_equal(c.net, "restricted");
+	assert_int_equal(c.nforwards, 2);
+	assert_int_equal(c.forwards[0].host_port, 0);
+	assert_string_equal(c.forwards[0].host, "127.0.0.1");
+	assert_true(c.forwards[1].udp);
+	assert_string_equal(c.disk, "/a b");
+	assert_true(c.disk_write);
+	assert_int_equal(config_check_devices(&c, MODE_FULLVM, &why), 0);
+	assert_int_equal(config_check_devices(&c, MODE_SPLITVM, &why), -EINVAL);
+	config_free(&c);
+	assert_int_equal(parse(&c, "net = none\ndisk = /rw", &why), 0);
+	assert_false(c.disk_write);
+	assert_string_equal(c.disk, "/rw");
+	config_free(&c);
+	refuses("net = none user\n", "do not go together");
+	refuses("net = user tcp:1->1 tcp:1->2\n", "forwarded twice");
+	refuses("net = tcp:1->1\n", "needs a network");
+	refuses("disk = a\n", "not an absolute path");
+	refuses("disk =\n", "not an absolute path");
+}
+
 /* Whatever it is, it is refused or read, and nothing leaks or crashes. */
 static void garbage_never_crashes(void **state)
 {
@@ -187,6 +217,7 @@ int main(void)
 		cmocka_unit_test(kernel_names),
 		cmocka_unit_test(versions),
 		cmocka_unit_test(settles_with_the_kernel),
+		cmocka_unit_test(devices),
 		cmocka_unit_test(garbage_never_crashes),
 	};
 

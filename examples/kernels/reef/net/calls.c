@@ -261,8 +261,10 @@ static long connect_stream(struct file *f, const struct address *a)
 		net_lock();
 		err = s->state == SOCKET_CONNECTING ? -EAGAIN : -s->error;
 		s->error = 0;
-		if (s->state == SOCKET_CONNECTED)
+		if (s->state == SOCKET_CONNECTED) {
+			s->told = true;
 			err = 1;
+		}
 		net_unlock();
 		if (err == -EAGAIN)
 			err = file_wait(f, POLLOUT, until);

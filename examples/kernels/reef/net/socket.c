@@ -272,12 +272,10 @@ static long write_some(struct socket *s, const void *buf, size_t len, bool more)
 {
 	if (s->error)
 		return take_error(s);
-	if (s->write_shut || s->state == SOCKET_OVER)
-		return -EPIPE;
 	if (s->state == SOCKET_CONNECTING)
 		return -EAGAIN;
-	if (s->state != SOCKET_CONNECTED)
-		return -ENOTCONN;
+	if (s->write_shut || s->state != SOCKET_CONNECTED)
+		return -EPIPE;
 	return len ? tcp_send(s, buf, len, more) : 0;
 }
 

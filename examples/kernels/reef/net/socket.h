@@ -60,6 +60,7 @@ struct socket {
 	bool ended, read_shut, write_shut; /* the other end has no more; we want none; we have no more */
 	bool abort;			   /* closing resets (SO_LINGER 0) */
 	bool nodelay;
+	bool told; /* connect() has said that it is connected */
 	int error; /* 0, or to be told once */
 	struct piece *first, *last;
 	size_t at, bytes; /* how much of (first) was read; how much there is in all */

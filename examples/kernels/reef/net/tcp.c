@@ -96,6 +96,7 @@ static err_t accepted(void *arg, struct tcp_pcb *pcb, err_t err)
 	if (!s)
 		return ERR_MEM;
 	s->state = SOCKET_CONNECTED;
+	s->told = true;
 	s->listener = listener;
 	attach(s, pcb);
 	if (listener->nodelay)
@@ -156,6 +157,8 @@ int tcp_start_connecting(struct socket *s, const struct address *to)
 		s->error = 0;
 		return -error;
 	}
+	if (s->state == SOCKET_CONNECTED && !s->told)
+		return 0; /* the first to ask after a connect that did not wait */
 	if (s->state != SOCKET_NEW)
 		return s->state == SOCKET_CONNECTING ? -EALREADY : -EISCONN;
 	if (!net_route(ip_2_ip4(&to->ip)))
