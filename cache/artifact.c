@@ -56,7 +56,10 @@ static int rate_child(const json_t *o, const struct descriptor *d)
 		return 0;
 	if (!platform)
 		return 1;
-	return arch && (strcmp(arch, "amd64") == 0 || strcmp(arch, "x86_64") == 0) ? 2 : 0;
+	const char *os = json_string_value(json_object_get(platform, "os"));
+	if (!arch || (strcmp(arch, "amd64") != 0 && strcmp(arch, "x86_64") != 0))
+		return 0;
+	return os && (strcmp(os, "qemu") == 0 || strcmp(os, "kvm") == 0) ? 3 : 2; /* kraftkit's; others are for Xen and the like */
 }
 
 static int pick_child(const json_t *doc, struct descriptor *child, struct why *why)
@@ -107,6 +110,19 @@ static bool titled(const struct descriptor *d, const char *type, const char *tit
 	return strcmp(d->media_type, type) == 0 && d->title && strcmp(d->title, title) == 0;
 }
 
+/* Of ours it is zstd:chunked; other tools may have packed it otherwise. */
+static bool is_source(const struct descriptor *d)
+{
+	static const char *const types[] = { MT_TAR_ZSTD, MT_TAR "+gzip", MT_TAR };
+	static const char *const titles[] = { "src.tar.zst", "src.tar.gz", "src.tgz", "src.tar" };
+	bool type = false, title = false;
+	for (size_t i = 0; i < 3; i++)
+		type |= strcmp(d->media_type, types[i]) == 0;
+	for (size_t i = 0; i < 4; i++)
+		title |= d->title && strcmp(d->title, titles[i]) == 0;
+	return type && title;
+}
+
 static int take_role(struct descriptor *to, bool *has, const struct descriptor *d, struct why *why)
 {
 	if (*has)
@@ -124,7 +140,7 @@ static int read_layers(struct artifact *a, struct why *why)
 		err = descriptor_read(json_array_get(a->layers, i), &d, why);
 		if (!err && titled(&d, MT_README, "README.md"))
 			err = take_role(&a->readme, &a->has_readme, &d, why);
-		else if (!err && titled(&d, MT_TAR_ZSTD, "src.tar.zst"))
+		else if (!err && is_source(&d))
 			err = take_role(&a->source, &a->has_source, &d, why);
 	}
 	return err;
@@ -143,6 +159,9 @@ int artifact_read(struct artifact *a, json_t *doc, struct why *why)
 		err = descriptor_read(config, &a->config, why);
 	if (err)
 		return err;
+	a->kraft = !type && strcmp(a->config.media_type, MT_OCI_CONF) == 0;
+	if (a->kraft)
+		return strict_list(doc, "layers", REQUIRED, MAX_LAYERS, &a->layers, why);
 	if ((type && strcmp(type, MT_KERNEL) != 0) || strcmp(a->config.media_type, MT_CONFIG) != 0)
 		return why_fail(why, -EBADMSG,
 			"not a kernel artifact: its type is %.100s, and kernels of diverfs have " MT_KERNEL,

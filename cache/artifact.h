@@ -21,7 +21,9 @@
 #define MT_CONFIG    "application/vnd.diverfs.kernel.config.v1+json"
 #define MT_IMAGE     "application/vnd.diverfs.kernel.image.v1"
 #define MT_README    "text/markdown"
-#define MT_TAR_ZSTD  "application/vnd.oci.image.layer.v1.tar+zstd"
+#define MT_TAR	     "application/vnd.oci.image.layer.v1.tar"
+#define MT_TAR_ZSTD  MT_TAR "+zstd"
+#define MT_OCI_CONF  "application/vnd.oci.image.config.v1+json"
 #define OCI_NOTE     "org.opencontainers.image."
 #define NOTE_REF     OCI_NOTE "ref.name"
 #define NOTE_TITLE   OCI_NOTE "title"
@@ -42,6 +44,7 @@ struct artifact {
 	json_t *json;
 	struct descriptor config, readme, source;
 	bool has_readme, has_source;
+	bool kraft; /* maybe a package of kraftkit: only the layers are set */
 	json_t *layers;
 };
 

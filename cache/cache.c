@@ -3,9 +3,11 @@
  */
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
+#include "cache/cosign.h"
 #include "cache/fetch.h"
 #include "cache/impl.h"
 #include "cache/search.h"
+#include "cache/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,6 +78,7 @@ void cache_unref(struct cache *c)
 	query_free(c);
 	names_put(c->names);
 	search_free(c);
+	trust_free(c->trust);
 	free(c->ca_file);
 	free(c->auth_file);
 	catalog_close(c->catalog);
@@ -84,6 +87,8 @@ void cache_unref(struct cache *c)
 	close_fd(c->trees_fd);
 	close_fd(c->packs_fd);
 	close_fd(c->objects_fd);
+	free(c->unpacker);
+	pthread_mutex_destroy(&c->unpacking);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->idle);
 	free(c->dir);
@@ -163,12 +168,19 @@ int cache_open(const struct cache_options *options, struct cache **out, struct w
 	c->offline = options->offline;
 	c->fresh_ns = (options->fresh_s ? options->fresh_s : FRESH_S) * UINT64_C(1000000000);
 	c->scratch = xmalloc(SCRATCH);
+	c->unpacker = options->unpacker ? xstrdup(options->unpacker) : NULL;
+	pthread_mutex_init(&c->unpacking, NULL);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->idle, NULL);
 	int err = open_dirs(c, why);
 	if (!err) {
 		autofree char *path = xasprintf("%s/catalog.sqlite", c->dir);
 		err = catalog_open(path, &c->catalog, why);
+	}
+	if (!err && options->verify_keys && options->verify_keys[0]) {
+		struct cosign_keys *keys = NULL;
+		err = cosign_keys_load(options->verify_keys, &keys, why);
+		c->trust = err ? NULL : trust_new(keys);
 	}
 	if (err) {
 		cache_unref(c);
@@ -258,7 +270,7 @@ static void put_place(struct place *p, struct buf *out)
 		p->reachable  ? "reachable"
 		: *p->trouble ? "unreachable"
 			      : "not asked yet",
-		when, p->listed ? names_count(p->listed) : 0);
+		when, p->listed ? names_shown(p->listed) : 0);
 	if (*p->trouble)
 		buf_printf(out, "  %s\n", p->trouble);
 	pthread_mutex_unlock(&p->lock);
@@ -270,6 +282,8 @@ void cache_status(struct cache *c, struct buf *out)
 		put_place(&c->places[i], out);
 	struct cache_usage u;
 	cache_usage(c, &u);
+	if (c->trust)
+		trust_status(c->trust, out);
 	buf_printf(out, "cache %s: ", c->dir);
 	conf_put_size(out, u.used);
 	buf_puts(out, " used of ");

@@ -45,7 +45,9 @@ struct cache_options {
 	const char *auth_file; /* NULL: the files of docker and podman (auth_files.c) */
 	bool insecure;	       /* plain HTTP to other machines, too */
 	bool offline;	       /* no remote registry is asked anything */
+	const char *unpacker;  /* the program that reads archives (unpack/); NULL: layers without an index are refused */
 	unsigned fresh_s;      /* how old names and tags of a remote registry may be; 0: 30 */
+	const char *const *verify_keys; /* NULL-terminated paths of public keys: only signed kernels are shown; or NULL */
 	uint64_t quota;     /* bytes that the directory may take; 0: a fifth of the file system */
 };
 
@@ -143,6 +145,11 @@ int view_path(const struct view *v, const char *path, struct entry *out);
 /* Somebody has the file open: what is here of it stays until view_let. */
 void view_hold(struct view *v, uint32_t index);
 void view_let(struct view *v, uint32_t index);
+
+/* An instance of it is being deployed: what the last deploy of this digest read, and is not here, is fetched at once; what
+ * this one reads is remembered when view_deployed says that it (ran). */
+void view_deploy(struct view *v);
+void view_deployed(struct view *v, bool ran);
 
 /* Bytes of a file that are here and can be read without waiting: the count (0 at the end; may be short of (len) only at
  * the end of the file), or -EAGAIN: use view_read. */

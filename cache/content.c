@@ -97,6 +97,7 @@ void content_unref(struct cache *c, struct content *k)
 	for (uint32_t i = 0; i < k->tree->head->layer_count; i++)
 		unref_pack(c, k->packs[i]);
 	free(k->packs);
+	learn_free(k);
 	tree_unref(k->tree);
 	free(k);
 }

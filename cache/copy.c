@@ -39,6 +39,7 @@ static int copy_chunk(struct copying *k, struct why *why)
 		k->cap = c->raw;
 		k->buf = xmalloc(k->cap);
 	}
+	learn_note(k->view->content, i);
 	int err = obtain(k, i, c->raw, why);
 	if (!err)
 		err = write_out(k, k->buf, c->raw, c->pack_off - t->chunks[k->file->first].pack_off, why);

@@ -44,7 +44,8 @@ static bool is_usable(EVP_PKEY *key)
 	if (EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519)
 		return true;
 	return EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
-	       EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 && strcmp(group, "prime256v1") == 0;
+	       EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
+	       strcmp(group, "prime256v1") == 0;
 }
 
 /* An encrypted key asks for its passphrase: there is nobody to ask. */
@@ -70,8 +71,8 @@ static int load_key(const char *path, bool private, EVP_PKEY **out, struct why *
 		return 0;
 	EVP_PKEY_free(*out);
 	*out = NULL;
-	return why_fail(why, -EINVAL,
-		"key %s: that is no %s key of ECDSA P-256 or Ed25519 in PEM%s", path, private ? "private" : "public",
+	return why_fail(why, -EINVAL, "key %s: that is no %s key of ECDSA P-256 or Ed25519 in PEM%s", path,
+		private ? "private" : "public",
 		private ? ", without a passphrase (openssl genpkey -algorithm ed25519 makes one)"
 			: " (openssl pkey -in PRIVATE -pubout makes it)");
 }
@@ -115,7 +116,8 @@ static bool is_signed_by(EVP_PKEY *key, const void *data, size_t len, const void
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	bool good = ctx && EVP_DigestVerifyInit(ctx, NULL, digest_for(key), NULL, key) == 1 &&
-		    EVP_DigestVerify(ctx, sig, sig_len, data, len) == 1; /* 0 and less: not, for whatever reason */
+		    EVP_DigestVerify(ctx, sig, sig_len, data, len) ==
+			    1; /* 0 and less: not, for whatever reason */
 	EVP_MD_CTX_free(ctx);
 	ERR_clear_error();
 	return good;
@@ -221,8 +223,8 @@ static bool sign(EVP_PKEY *key, const struct buf *payload, struct buf *out)
 	return good;
 }
 
-int cosign_sign(const char *key_path, const char *repository, const struct digest *digest, struct buf *payload,
-	struct buf *signature, struct why *why)
+int cosign_sign(const char *key_path, const char *repository, const struct digest *digest,
+	struct buf *payload, struct buf *signature, struct why *why)
 {
 	EVP_PKEY *key = NULL;
 	int err = load_key(key_path, true, &key, why);

@@ -17,7 +17,6 @@
 #include "cache/json.h"
 
 #define MT_SIGNATURE	    "application/vnd.dev.cosign.simplesigning.v1+json"
-#define MT_OCI_CONFIG	    "application/vnd.oci.image.config.v1+json"
 #define NOTE_SIGNATURE	    "dev.cosignproject.cosign/signature"
 #define MAX_SIGNATURES	    32u
 #define MAX_SIGNATURE_BYTES (64u << 10) /* a payload */
@@ -39,7 +38,7 @@ int cosign_check(const struct cosign_keys *k, const void *payload, size_t len, c
 	const struct digest *digest, const char *repository, struct why *why);
 
 /* The payload for (digest) of (repository), and its signature in base64 by the private key at (key_path). */
-int cosign_sign(const char *key_path, const char *repository, const struct digest *digest, struct buf *payload,
-	struct buf *signature, struct why *why);
+int cosign_sign(const char *key_path, const char *repository, const struct digest *digest,
+	struct buf *payload, struct buf *signature, struct why *why);
 
 #endif

@@ -307,6 +307,8 @@ static size_t on_upload(char *to, size_t one, size_t len, void *arg)
 		return CURL_READFUNC_ABORT;
 	t->body_sent += len;
 	moved(t, len);
+	if (r->sent)
+		r->sent(r->arg, t->body_sent);
 	return len;
 }
 

@@ -52,6 +52,7 @@ struct fetch_request { /* all is copied but body and body_fd, which must stay un
 	uint64_t max;	   /* bytes of answer that may come */
 	unsigned stall_ms; /* 0: FETCH_STALL_MS */
 	fetch_data_fn *data; /* NULL: the body is dropped */
+	void (*sent)(void *arg, uint64_t bytes); /* of the request's body; may be NULL */
 	fetch_done_fn *done;
 	void *arg;
 };

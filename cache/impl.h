@@ -26,7 +26,9 @@ struct spool;
 #define MAX_REGISTRIES 32u
 #define SCRATCH	       (128u << 10)
 
+struct learn;
 struct search;
+struct trust;
 struct names_query; /* who waits for names (query.c) */
 struct view_query;  /* who waits for a view */
 struct tags;	    /* digests of tags (tags.h) */
@@ -58,6 +60,7 @@ struct cache {
 	int dirfd, trees_fd, packs_fd, objects_fd; /* set once */
 	struct catalog *catalog;		   /* any */
 	struct room *room;			   /* any */
+	struct trust *trust;			   /* any; NULL: no signatures are asked for */
 	struct place places[MAX_REGISTRIES];
 	_Atomic uint32_t place_count; /* those below it are there */
 	struct fetcher *fetcher;      /* NULL until there is a remote registry */
@@ -85,6 +88,8 @@ struct cache {
 	struct timer *others_timer;
 	uint64_t ahead;		   /* bytes under way that nobody waits for yet */
 	struct spool *spools;
+	char *unpacker;		   /* the program diverfs-unpack; NULL: there is none */
+	pthread_mutex_t unpacking; /* foreign.c: one at a time */
 
 	char *scratch; /* SCRATCH bytes, for chunks of which a part is read */
 
@@ -115,6 +120,7 @@ struct content {
 	struct tree *tree;
 	struct digest digest;
 	struct pack_ref **packs; /* one a layer */
+	struct learn *_Atomic learn; /* learn.c: what a deploy reads; NULL: there was none */
 	unsigned refs;
 };
 
@@ -186,7 +192,7 @@ struct lack {
 	struct registry_part part;
 	struct buf bytes;
 	struct spool *spool; /* where parts cannot be had: all of the blob */
-	bool there;
+	bool there, whole; /* whole: in a spool, whatever the server can */
 	struct load *load;
 };
 
@@ -198,8 +204,10 @@ struct load {
 	const char *repository;
 	struct digest digest;
 	struct lack *needs;
+	struct whole *wholes; /* load_foreign.c */
 
 	/* load_ask.c */
+	int (*run)(struct load *l, struct why *why); /* in place of load_tree; NULL: that */
 	unsigned pending, rounds;
 	int err;
 	struct why why;
@@ -211,6 +219,9 @@ struct load {
 /* A worker. -EAGAIN: the registry is remote, and what is in l->needs and not there must be fetched first. */
 int load_tree(struct load *l, struct tree **out, struct why *why);
 void load_free_needs(struct load *l);
+void load_free_wholes(struct load *l);
+/* The spool of a blob that is needed whole; NULL: it was noted. */
+struct spool *load_spool(struct load *l, const struct digest *d, uint64_t size);
 /* load_ask.c, the loop: the same until it is done; l->err, l->why, l->tree and l->packs are its result. (l) is the
  * caller's, who sets what is above needs, done and arg. */
 void load_start(struct load *l);
@@ -234,6 +245,10 @@ uint64_t spool_came(const struct cache *c, const struct digest *d);
  * written. */
 int load_afresh(struct registry *reg, const char *repository, const struct digest *d, struct tree **out,
 	struct why *why);
+
+/* learn.c. Any thread that holds the content: a chunk was read. */
+void learn_note(const struct content *k, uint32_t chunk);
+void learn_free(struct content *k);
 
 /* content.c. Takes (t) and opened packs over, unless a content of that digest is there already. One
  * reference. */

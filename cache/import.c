@@ -22,8 +22,9 @@ static void import_run(void *arg)
 		const struct tree_chunk *c = &t->chunks[m->next];
 		struct chunk_fetch f = { .view = m->view, .chunk = m->next };
 		uint32_t number = 0;
-		if (pack_has(content_pack(m->view->content, m->next, &number)->pack, number) ||
-			c->kind == CHUNK_ZEROS)
+		struct pack *p = content_pack(m->view->content, m->next, &number)
+					 ->pack; /* sets number: not in one call */
+		if (pack_has(p, number) || !chunk_has_extent(c->kind))
 			continue;
 		f.packed = spool_bytes(m->spool) + c->blob_off;
 		chunk_verify(&f); /* what is wrong with it is said to who reads it */

@@ -26,12 +26,18 @@ void zstd_packer_free(struct zstd_packer *p);
 /* Appends one frame with a content checksum. */
 void zstd_pack(struct zstd_packer *p, const void *raw, size_t len, struct buf *out);
 
+struct tree_chunk;
+/* The content of a chunk that lies in its blob, out of the (c->packed) bytes there. */
+int chunk_unpack(const struct tree_chunk *c, const void *packed, void *raw, struct why *why);
+
 /* --- reading (layer_toc.c, layer_image.c) ---------------------------------------------------- */
 
 struct toc_place { /* where a layer's table of contents is, and what it must hash to */
 	uint64_t off, packed, raw;
 	struct digest digest;
 };
+/* Do annotations promise such a table? */
+bool layer_toc_is_chunked(const json_t *annotations);
 /* From the annotations of a layer of (blob_size) bytes: 0, or -EBADMSG if it cannot be read file by file. */
 int layer_toc_place(const json_t *annotations, uint64_t blob_size, struct toc_place *out, struct why *why);
 /* Adds what the packed table (place->packed bytes) says below (base). */

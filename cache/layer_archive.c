@@ -59,8 +59,8 @@ static int start(struct feed *f, const char *program, struct why *why)
 	io_set_nonblock(f->out, true);
 	if (err) {
 		f->pid = -1;
-		return why_fail_errno(why, err, "%s, which reads archives, cannot be executed; install diverfs as a whole",
-			program);
+		return why_fail_errno(why, err,
+			"%s, which reads archives, cannot be executed; install diverfs as a whole", program);
 	}
 	return 0;
 }
@@ -102,8 +102,8 @@ static int take(struct feed *f, void *buf, size_t len, struct why *why)
 			return why_fail(why, -ECANCELED, "the cache is closing");
 		quiet = ready > 0 ? 0 : quiet + 200;
 		if (quiet >= STALL_MS)
-			return why_fail(why, -EBADMSG, "the archive is not unpacked: nothing came of it for %d s",
-				STALL_MS / 1000);
+			return why_fail(why, -EBADMSG,
+				"the archive is not unpacked: nothing came of it for %d s", STALL_MS / 1000);
 		if (f->in >= 0 && p[1].revents)
 			feed_some(f);
 		if (!p[0].revents)
@@ -136,10 +136,12 @@ static int take_text(struct feed *f, uint32_t len, uint32_t most, struct buf *ou
 	return strlen(to) == len ? 0 : why_fail(why, -EBADMSG, "an entry has a name with a NUL in it");
 }
 
-static int take_content(struct feed *f, uint64_t size, const struct archive_reader *r, char *buf, struct why *why)
+static int take_content(
+	struct feed *f, uint64_t size, const struct archive_reader *r, char *buf, struct why *why)
 {
 	if (size > f->most - f->came)
-		return why_fail(why, -EFBIG, "the archive unpacks to more than %llu bytes: that is no kernel, but a bomb",
+		return why_fail(why, -EFBIG,
+			"the archive unpacks to more than %llu bytes: that is no kernel, but a bomb",
 			(unsigned long long)f->most);
 	f->came += size;
 	while (size > 0) {
@@ -155,8 +157,8 @@ static int take_content(struct feed *f, uint64_t size, const struct archive_read
 }
 
 /* 1: there was an entry; 0: that was all. */
-static int take_entry(struct feed *f, const struct archive_reader *r, struct buf *path, struct buf *target, char *buf,
-	struct why *why)
+static int take_entry(struct feed *f, const struct archive_reader *r, struct buf *path, struct buf *target,
+	char *buf, struct why *why)
 {
 	static const enum item_kind kinds[] = { ITEM_FILE, ITEM_DIR, ITEM_LINK, ITEM_HARD, ITEM_HIDDEN };
 	struct unpack_record is;
@@ -164,7 +166,8 @@ static int take_entry(struct feed *f, const struct archive_reader *r, struct buf
 	if (!err && (is.magic != UNPACK_MAGIC || is.type > UNPACK_ERROR))
 		err = why_fail(why, -EBADMSG, "the program that reads archives has lost its mind");
 	if (!err)
-		err = take_text(f, is.path_len, is.type == UNPACK_ERROR ? ERROR_MAX : MAX_PATH_LEN + 2, path, why);
+		err = take_text(
+			f, is.path_len, is.type == UNPACK_ERROR ? ERROR_MAX : MAX_PATH_LEN + 2, path, why);
 	if (!err)
 		err = take_text(f, is.target_len, MAX_PATH_LEN + 2, target, why);
 	if (err || is.type == UNPACK_END)

@@ -35,11 +35,13 @@ static int inflate_some(z_stream *z, void *to, size_t len)
 	return 0;
 }
 
-int gzip_unpack(const void *packed, size_t packed_len, uint64_t inner, void *raw, size_t raw_len, struct why *why)
+int gzip_unpack(
+	const void *packed, size_t packed_len, uint64_t inner, void *raw, size_t raw_len, struct why *why)
 {
 	char drop[4096];
 	z_stream z = { .next_in = (Bytef *)(uintptr_t)packed, .avail_in = (uInt)packed_len };
-	if (packed_len > MAX_TOC || raw_len > MAX_TOC || inner > INNER_MAX || inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
+	if (packed_len > MAX_TOC || raw_len > MAX_TOC || inner > INNER_MAX ||
+		inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
 		return why_fail(why, -EFBIG, "cannot be decompressed: it is too large");
 	int r = 0;
 	for (; r == 0 && inner > 0; inner -= inner < sizeof(drop) ? inner : sizeof(drop))
@@ -52,11 +54,22 @@ int gzip_unpack(const void *packed, size_t packed_len, uint64_t inner, void *raw
 		 : 0;
 }
 
+int chunk_unpack(const struct tree_chunk *c, const void *packed, void *raw, struct why *why)
+{
+	if (c->kind == CHUNK_ZSTD)
+		return zstd_unpack(packed, c->packed, raw, c->raw, why);
+	if (c->kind == CHUNK_GZIP)
+		return gzip_unpack(packed, c->packed, c->inner, raw, c->raw, why);
+	memcpy(raw, packed, c->raw);
+	return 0;
+}
+
 /* --- where the table is ----------------------------------------------------------------------- */
 
 bool layer_estargz_digest(const json_t *annotations, struct digest *out)
 {
-	const char *text = json_string_value(json_object_get(annotations, "containerd.io/snapshot/stargz/toc.digest"));
+	const char *text =
+		json_string_value(json_object_get(annotations, "containerd.io/snapshot/stargz/toc.digest"));
 	return text && digest_parse(text, out) == 0;
 }
 
@@ -72,7 +85,8 @@ int layer_estargz_place(const void *footer, uint64_t blob_size, uint64_t *off, s
 		return why_fail(why, -EBADMSG, "the layer has no footer of eStargz");
 	*off = strtoull(hex, NULL, 16);
 	if (*off == 0 || *off >= blob_size - ESTARGZ_FOOTER || blob_size - *off > MAX_TOC)
-		return why_fail(why, -EBADMSG, "the table of contents lies outside of its layer, or is too large");
+		return why_fail(
+			why, -EBADMSG, "the table of contents lies outside of its layer, or is too large");
 	return 0;
 }
 
@@ -185,7 +199,8 @@ static int add_chunk(struct stargz *s, const json_t *e, struct why *why)
 	return err ? err : tree_add_chunk(s->b, s->file, &c, why);
 }
 
-static int add_file(struct stargz *s, const json_t *e, const char *name, struct tree_item *item, struct why *why)
+static int add_file(
+	struct stargz *s, const json_t *e, const char *name, struct tree_item *item, struct why *why)
 {
 	uint32_t node;
 	int err = strict_number(e, "size", OPTIONAL, MAX_LAYER_RAW, &item->size, why);
@@ -234,11 +249,12 @@ static int add_entry(void *arg, const json_t *e, struct why *why)
 		err = toc_item(e, type, &item, why);
 	if (err || is_own(name))
 		return err;
-	return item.kind == ITEM_FILE ? add_file(s, e, name, &item, why) : tree_add(s->b, s->base, name, &item, &node, why);
+	return item.kind == ITEM_FILE ? add_file(s, e, name, &item, why)
+				      : tree_add(s->b, s->base, name, &item, &node, why);
 }
 
-int layer_estargz_add(struct tree_build *b, uint32_t base, const struct digest *blob, uint64_t blob_size, uint64_t off,
-	const struct digest *toc, const void *packed, struct why *why)
+int layer_estargz_add(struct tree_build *b, uint32_t base, const struct digest *blob, uint64_t blob_size,
+	uint64_t off, const struct digest *toc, const void *packed, struct why *why)
 {
 	autobuf struct buf text = { 0 };
 	struct stargz s = { .b = b, .base = base, .file = UINT32_MAX };

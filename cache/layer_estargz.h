@@ -20,10 +20,11 @@ bool layer_estargz_digest(const json_t *annotations, struct digest *out);
 /* From the last ESTARGZ_FOOTER bytes of a blob: where its table's gzip member begins; it ends at the footer. */
 int layer_estargz_place(const void *footer, uint64_t blob_size, uint64_t *off, struct why *why);
 /* Adds what the table says below (base); (packed) is the blob from (off) to the footer. */
-int layer_estargz_add(struct tree_build *b, uint32_t base, const struct digest *blob, uint64_t blob_size, uint64_t off,
-	const struct digest *toc, const void *packed, struct why *why);
+int layer_estargz_add(struct tree_build *b, uint32_t base, const struct digest *blob, uint64_t blob_size,
+	uint64_t off, const struct digest *toc, const void *packed, struct why *why);
 
 /* (raw_len) bytes from (inner) on of what a row of gzip members, which may be cut off, unpacks to. */
-int gzip_unpack(const void *packed, size_t packed_len, uint64_t inner, void *raw, size_t raw_len, struct why *why);
+int gzip_unpack(
+	const void *packed, size_t packed_len, uint64_t inner, void *raw, size_t raw_len, struct why *why);
 
 #endif

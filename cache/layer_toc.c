@@ -3,8 +3,8 @@
  * layer_toc.c: the table of contents of a zstd:chunked layer, entry by entry: a table of 150 MiB never
  * becomes a tree of JSON objects in memory.
  */
-#include "cache/layer.h"
 #include "cache/layer_toc.h"
+#include "cache/layer.h"
 
 #include "cache/limits.h"
 
@@ -44,6 +44,11 @@ static int numbers(const char *text, uint64_t *out, unsigned count)
 		text = end + 1;
 	}
 	return 0;
+}
+
+bool layer_toc_is_chunked(const json_t *annotations)
+{
+	return annotation(annotations, "manifest-position") || annotation(annotations, "manifest-checksum");
 }
 
 int layer_toc_place(const json_t *annotations, uint64_t blob_size, struct toc_place *out, struct why *why)

@@ -9,6 +9,7 @@
 #include "cache/kernel_raw.h"
 #include "cache/layer.h"
 #include "cache/limits.h"
+#include "cache/load_inner.h"
 #include "cache/object.h"
 #include "cache/room.h"
 #include "cache/search.h"
@@ -29,7 +30,7 @@ static struct lack *need_for(struct load *l, const struct registry_part *p)
 	struct lack **at = &l->needs;
 	for (; *at; at = &(*at)->next) {
 		const struct registry_part *q = &(*at)->part;
-		if (digest_equal(&q->digest, &p->digest) && !q->manifest == !p->manifest &&
+		if (!(*at)->whole && digest_equal(&q->digest, &p->digest) && !q->manifest == !p->manifest &&
 			q->off == p->off && q->len == p->len)
 			return (*at)->there ? *at : NULL;
 	}
@@ -39,8 +40,23 @@ static struct lack *need_for(struct load *l, const struct registry_part *p)
 	return NULL;
 }
 
+struct spool *load_spool(struct load *l, const struct digest *d, uint64_t size)
+{
+	struct lack **at = &l->needs;
+	while (*at && !((*at)->whole && digest_equal(&(*at)->part.digest, d) && (*at)->part.size == size))
+		at = &(*at)->next;
+	if (*at)
+		return (*at)->there ? (*at)->spool : NULL;
+	*at = xcalloc(1, sizeof(**at));
+	(*at)->part = (struct registry_part){ .repository = l->repository, .digest = *d, .size = size, .len = size };
+	(*at)->whole = true;
+	(*at)->load = l;
+	return NULL;
+}
+
 void load_free_needs(struct load *l)
 {
+	load_free_wholes(l);
 	while (l->needs) {
 		struct lack *n = l->needs;
 		l->needs = n->next;
@@ -74,7 +90,7 @@ static int fetch_manifest(struct load *l, const struct digest *d, struct buf *ou
 	return 0;
 }
 
-static int fetch_part(struct load *l, const struct digest *d, uint64_t size, uint64_t off, void *to,
+int load_part(struct load *l, const struct digest *d, uint64_t size, uint64_t off, void *to,
 	size_t len, struct why *why)
 {
 	struct registry *r = l->registry;
@@ -96,7 +112,7 @@ static int fetch_part(struct load *l, const struct digest *d, uint64_t size, uin
 
 /* --- the parts of a kernel --------------------------------------------------------------------- */
 
-static int get_manifest(struct load *l, const struct digest *d, struct buf *out, struct why *why)
+int load_manifest(struct load *l, const struct digest *d, struct buf *out, struct why *why)
 {
 	if (object_get(l->objects_fd, d, MAX_MANIFEST, out) == 0)
 		return 0;
@@ -111,7 +127,7 @@ static int get_manifest(struct load *l, const struct digest *d, struct buf *out,
 }
 
 /* A whole blob of the size that its descriptor says. */
-static int get_blob(struct load *l, const struct descriptor *d, const char *what, uint64_t max,
+int load_blob(struct load *l, const struct descriptor *d, const char *what, uint64_t max,
 	struct buf *out, struct why *why)
 {
 	if (d->size > max)
@@ -124,7 +140,7 @@ static int get_blob(struct load *l, const struct descriptor *d, const char *what
 			out->len, (unsigned long long)d->size);
 	}
 	char *to = buf_reserve(out, d->size);
-	int err = fetch_part(l, &d->digest, d->size, 0, to, d->size, why);
+	int err = load_part(l, &d->digest, d->size, 0, to, d->size, why);
 	if (err == -EAGAIN)
 		return err;
 	if (!err) {
@@ -185,7 +201,7 @@ static int add_config(struct load *l, struct tree_build *b, const struct artifac
 {
 	autobuf struct buf text = { 0 };
 	autojson json_t *config = NULL;
-	int err = get_blob(l, &a->config, "config", MAX_CONFIG, &text, why);
+	int err = load_blob(l, &a->config, "config", MAX_CONFIG, &text, why);
 	if (!err)
 		err = strict_load(text.data ? text.data : "", text.len, "config", &config, why);
 	if (!err)
@@ -198,13 +214,19 @@ static int add_source(struct load *l, struct tree_build *b, const struct descrip
 	struct toc_place place;
 	uint32_t src;
 	int err = tree_add(b, TREE_ROOT, "src", &(struct tree_item){ .kind = ITEM_DIR }, &src, why);
+	if (!err && !layer_toc_is_chunked(d->annotations)) {
+		err = load_foreign_source(l, b, src, d, why);
+		if (err && err != -EAGAIN)
+			why_prefix(why, "src");
+		return err;
+	}
 	if (!err)
 		err = layer_toc_place(d->annotations, d->size, &place, why);
 	if (err)
 		return err;
 	autobuf struct buf packed = { 0 };
 	char *to = buf_reserve(&packed, place.packed);
-	err = fetch_part(l, &d->digest, d->size, place.off, to, place.packed, why);
+	err = load_part(l, &d->digest, d->size, place.off, to, place.packed, why);
 	if (!err)
 		err = layer_toc_add(b, src, &d->digest, d->size, &place, to, why);
 	if (err && err != -EAGAIN)
@@ -217,7 +239,7 @@ static int need_blob(struct load *l, const struct descriptor *d, uint64_t max)
 	autobuf struct buf have = { 0 };
 	if (d->size > max || object_get(l->objects_fd, &d->digest, max, &have) == 0)
 		return 0;
-	return fetch_part(l, &d->digest, d->size, 0, NULL, d->size, NULL);
+	return load_part(l, &d->digest, d->size, 0, NULL, d->size, NULL);
 }
 
 /* From a remote registry all that is missing is fetched at the same time. */
@@ -228,7 +250,7 @@ static int need_parts(struct load *l, const struct artifact *a)
 	if (a->has_readme && need_blob(l, &a->readme, MAX_README) < 0)
 		err = -EAGAIN;
 	if (a->has_source && layer_toc_place(a->source.annotations, a->source.size, &place, NULL) == 0 &&
-		fetch_part(l, &a->source.digest, a->source.size, place.off, NULL, place.packed, NULL) < 0)
+		load_part(l, &a->source.digest, a->source.size, place.off, NULL, place.packed, NULL) < 0)
 		err = -EAGAIN;
 	return err;
 }
@@ -242,7 +264,7 @@ static int add_parts(struct load *l, struct tree_build *b, const struct artifact
 		return err;
 	err = tree_add(b, TREE_ROOT, "images", &(struct tree_item){ .kind = ITEM_DIR }, &dir, why);
 	if (!err && a->has_readme)
-		err = get_blob(l, &a->readme, "README.md", MAX_README, &readme, why);
+		err = load_blob(l, &a->readme, "README.md", MAX_README, &readme, why);
 	if (!err)
 		err = tree_add_inline(b, "README.md", readme.data ? readme.data : "", readme.len, why);
 	if (!err)
@@ -266,7 +288,7 @@ static int build_tree(struct load *l, const struct digest *d, const struct buf *
 	if (!err)
 		err = tree_add_inline(b, "digest", text, strlen(text), why);
 	if (!err)
-		err = add_parts(l, b, &a, why);
+		err = a.kraft ? load_kraft(l, b, &a, why) : add_parts(l, b, &a, why);
 	if (!err)
 		err = tree_build_finish(b, d, out, why);
 	artifact_free(&a);
@@ -328,7 +350,7 @@ static int load_step(
 	json_t *doc = NULL;
 	if (find_tree(l->cache, d, out) == 0)
 		return 0;
-	int err = get_manifest(l, d, &manifest, why);
+	int err = load_manifest(l, d, &manifest, why);
 	if (!err && child_size && child_size != manifest.len)
 		err = why_fail(why, -EILSEQ, "the manifest has not the size that its index says");
 	if (err)
@@ -363,7 +385,7 @@ int load_afresh(struct registry *reg, const char *repository, const struct diges
 	autobuf struct buf manifest = { 0 }, bytes = { 0 };
 	struct descriptor child;
 	json_t *doc = NULL;
-	int err = get_manifest(&l, d, &manifest, why);
+	int err = load_manifest(&l, d, &manifest, why);
 	if (!err)
 		err = manifest_sort(manifest.data ? manifest.data : "", manifest.len, &doc, &child, why);
 	if (err) {

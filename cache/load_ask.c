@@ -4,6 +4,7 @@
  * something is not, it says what; that is fetched, all of it at the same time, and it runs again. A manifest
  * leads to its parts, an index to a manifest: a few rounds, and what came stays for the next.
  */
+#include "cache/foreign.h"
 #include "cache/impl.h"
 #include "cache/limits.h"
 
@@ -18,9 +19,11 @@ static void load_run(void *arg)
 {
 	struct load *l = arg;
 	why_clear(&l->why);
-	l->err = load_tree(l, &l->tree, &l->why);
-	if (!l->err)
-		l->packs = packs_open(l->cache, l->tree);
+	l->err = l->run ? l->run(l, &l->why) : load_tree(l, &l->tree, &l->why);
+	if (l->err || l->run)
+		return;
+	l->packs = packs_open(l->cache, l->tree);
+	foreign_keep(l);
 }
 
 static void one_came(struct lack *n, int err, const struct why *why)
@@ -66,10 +69,14 @@ static void ask_all(struct load *l)
 			continue;
 		if (n->part.manifest)
 			n->part.manifest = &n->bytes;
-		else
+		else if (!n->whole)
 			n->part.to = buf_reserve(&n->bytes, n->part.len);
 		n->part.repository = l->repository;
 		l->pending++;
+		if (n->whole) {
+			spool_get(l->cache, l->registry, l->repository, &n->part.digest, n->part.size, spooled, n);
+			continue;
+		}
 		l->registry->ops->ask(l->registry, &n->part, part_came, n);
 	}
 	l->pending--;

@@ -2,6 +2,8 @@
 /* names.c: sorted lists of names. */
 #include "cache/names.h"
 
+#include "cache/cosign.h"
+
 #include "cache/kernel_raw.h"
 
 #include <stdatomic.h>
@@ -16,12 +18,6 @@ struct names {
 	char *missing;
 };
 
-/* What cosign keeps beside an image is no kernel: sha256-<64 hex>, maybe with .sig and the like. */
-static bool is_signature(const char *tag)
-{
-	return strncmp(tag, "sha256-", 7) == 0 && strspn(tag + 7, "0123456789abcdef") == 64;
-}
-
 bool names_add(
 	struct names_draft *d, const char *name, const char *tag, const char *registry, const char *digest)
 {
@@ -29,8 +25,6 @@ bool names_add(
 	bool named = name_is_repository(name) || strcmp(name, UNNAMED) == 0;
 	if (!named || !name_is_tag(tag) || (*digest && digest_parse(digest, &ignored) < 0))
 		return false;
-	if (is_signature(tag))
-		return true;
 	if (d->count == d->cap) {
 		d->cap = d->cap ? d->cap * 2 : 32;
 		d->list = xrealloc(d->list, d->cap * sizeof(*d->list));
@@ -88,7 +82,16 @@ void names_drop(struct names_draft *d)
 	names_put(names_finish(d));
 }
 
-struct names *names_merge(struct names *const *list, uint32_t count, const char *missing)
+uint32_t names_shown(const struct names *n)
+{
+	uint32_t shown = 0;
+	for (uint32_t i = 0; i < n->count; i++)
+		shown += !cosign_is_tag(n->list[i].tag);
+	return shown;
+}
+
+struct names *names_merge(
+	struct names *const *list, uint32_t count, const char *missing, names_shows_fn *shows, void *arg)
 {
 	struct names_draft d = { 0 };
 	for (uint32_t r = 0; r < count; r++) {
@@ -97,7 +100,7 @@ struct names *names_merge(struct names *const *list, uint32_t count, const char 
 			bool taken = false;
 			for (uint32_t before = 0; before < r && !taken; before++)
 				taken = list[before] && names_find(list[before], n->name, NULL);
-			if (!taken)
+			if (!taken && !cosign_is_tag(n->tag) && (!shows || shows(arg, r, list[r], n)))
 				names_add(&d, n->name, n->tag, n->registry, n->digest);
 		}
 	}
@@ -110,7 +113,8 @@ bool names_equal(const struct names *a, const struct names *b)
 {
 	if (a == b)
 		return true;
-	if (!a || !b || a->count != b->count || strcmp(a->missing ? a->missing : "", b->missing ? b->missing : ""))
+	if (!a || !b || a->count != b->count ||
+		strcmp(a->missing ? a->missing : "", b->missing ? b->missing : ""))
 		return false;
 	for (uint32_t i = 0; i < a->count; i++)
 		if (by_name(&a->list[i], &b->list[i]) != 0 ||

@@ -25,8 +25,13 @@ bool names_add(
 struct names *names_finish(struct names_draft *d);
 void names_drop(struct names_draft *d);
 /* Of (list), in order: a name belongs to the first that has it, with all its tags. NULL elements are passed
- * over; (missing) says whose they are, or is NULL. */
-struct names *names_merge(struct names *const *list, uint32_t count, const char *missing);
+ * over; (missing) says whose they are, or is NULL. What cosign keeps beside kernels is left out, and that for which
+ * (shows), which may be NULL, says no. */
+typedef bool names_shows_fn(void *arg, uint32_t place, const struct names *list, const struct name *n);
+struct names *names_merge(
+	struct names *const *list, uint32_t count, const char *missing, names_shows_fn *shows, void *arg);
+/* How many are kernels. */
+uint32_t names_shown(const struct names *n);
 bool names_equal(const struct names *a, const struct names *b);
 
 /* NULL if there is none. A NULL tag: any of that name. */

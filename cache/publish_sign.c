@@ -25,8 +25,8 @@ static void make_config(const json_t *layers, struct buf *out)
 	strict_dump(config, out);
 }
 
-int signature_docs_make(struct signature_docs *s, const char *key_path, const char *repository, const struct digest *d,
-	struct why *why)
+int signature_docs_make(struct signature_docs *s, const char *key_path, const char *repository,
+	const struct digest *d, struct why *why)
 {
 	autobuf struct buf signature = { 0 };
 	memset(s, 0, sizeof(*s));
@@ -35,7 +35,8 @@ int signature_docs_make(struct signature_docs *s, const char *key_path, const ch
 		return err;
 	digest_of(s->payload.data, s->payload.len, &s->payload_digest);
 	autojson json_t *layers = json_array();
-	json_t *layer = descriptor_new(MT_SIGNATURE, &s->payload_digest, s->payload.len), *notes = json_object();
+	json_t *layer = descriptor_new(MT_SIGNATURE, &s->payload_digest, s->payload.len),
+	       *notes = json_object();
 	json_object_set_new(notes, NOTE_SIGNATURE, json_string(signature.data));
 	json_object_set_new(layer, "annotations", notes);
 	json_array_append_new(layers, layer);
@@ -44,7 +45,7 @@ int signature_docs_make(struct signature_docs *s, const char *key_path, const ch
 	autojson json_t *m = json_object();
 	json_object_set_new(m, "schemaVersion", json_integer(2));
 	json_object_set_new(m, "mediaType", json_string(MT_MANIFEST));
-	json_object_set_new(m, "config", descriptor_new(MT_OCI_CONFIG, &s->config_digest, s->config.len));
+	json_object_set_new(m, "config", descriptor_new(MT_OCI_CONF, &s->config_digest, s->config.len));
 	json_object_set(m, "layers", layers);
 	strict_dump(m, &s->manifest);
 	digest_of(s->manifest.data, s->manifest.len, &s->manifest_digest);
@@ -57,8 +58,8 @@ static int put(const struct layout_out *o, const struct buf *bytes, struct why *
 	return layout_blob_put(o, bytes->data, bytes->len, &d, why);
 }
 
-int publish_signature(const struct layout_out *o, const char *key_path, const char *repository, const struct digest *d,
-	struct why *why)
+int publish_signature(const struct layout_out *o, const char *key_path, const char *repository,
+	const struct digest *d, struct why *why)
 {
 	struct signature_docs s;
 	char tag[COSIGN_TAG_LEN + 1];

@@ -3,9 +3,12 @@
  * query.c: questions for names and views. Those that ask the same at the same time share one answer.
  */
 #include "cache/base/io.h"
+#include "cache/cosign.h"
 #include "cache/impl.h"
+#include "cache/trust.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,12 +50,18 @@ static void answer_names(struct cache *c, int err, const struct why *why, struct
 	}
 }
 
+static bool shows(void *arg, uint32_t place, const struct names *list, const struct name *n)
+{
+	struct cache *c = arg;
+	return trust_shows(c, c->places[place].registry, list, n);
+}
+
 static void merge_run(void *arg)
 {
 	struct names_job *j = arg;
 	j->err = 0;
 	why_clear(&j->why);
-	j->after = names_merge(j->lists, j->count, j->missing.data);
+	j->after = names_merge(j->lists, j->count, j->missing.data, j->cache->trust ? shows : NULL, j->cache);
 	if (j->before && names_equal(j->after, j->before)) {
 		names_put(j->after);
 		j->after = names_get(j->before);
@@ -171,7 +180,9 @@ struct view_query {
 	uint32_t place; /* that is asked now */
 	bool by_digest;
 	struct digest digest;
-	struct load load;
+	struct load load, check; /* check: of the signature, before */
+	struct trust_question question;
+	bool trusted;
 	int err;
 	struct why why;
 };
@@ -234,7 +245,7 @@ static int no_such_tag(const struct names *n, const char *name, const char *tag,
 {
 	autobuf struct buf tags = { 0 };
 	for (uint32_t i = 0; i < names_count(n) && tags.len < 200; i++)
-		if (strcmp(names_at(n, i)->name, name) == 0)
+		if (strcmp(names_at(n, i)->name, name) == 0 && !cosign_is_tag(names_at(n, i)->tag))
 			buf_printf(&tags, " %s", names_at(n, i)->tag);
 	return why_fail(why, -ENOENT, "kernel %s has no tag \"%s\"; there are:%s", name, tag, tags.data);
 }
@@ -263,6 +274,7 @@ static void answer_view(struct view_query *q, struct content *content)
 	if (content)
 		content_unref(c, content);
 	load_free_needs(&q->load);
+	load_free_needs(&q->check);
 	free(q->name);
 	free(q->reference);
 	free(q);
@@ -287,11 +299,19 @@ static void loaded(struct load *l)
 	if (q->err == -ENOENT && !q->by_digest)
 		q->err = -EBADMSG;
 	why_fail(&q->why, q->err, "%s:%s: %s", q->name, q->reference, l->why.text);
+	if (registry_is_remote(l->registry) && !strstr(q->why.text, l->registry->where))
+		why_prefix(&q->why, "registry %s", l->registry->where);
 	answer_view(q, NULL);
 }
 
+static void ask_trust(struct view_query *q);
+
 static void load_view(struct view_query *q)
 {
+	if (q->cache->trust && !q->trusted) {
+		ask_trust(q);
+		return;
+	}
 	struct cache *c = q->cache;
 	struct content *content = content_find(c, &q->digest);
 	q->err = 0;
@@ -324,6 +344,95 @@ static void tag_known(void *arg, int err, const struct why *why, const struct di
 	}
 	load_view(q);
 }
+
+/* --- is it signed? ----------------------------------------------------------------------------- */
+
+static void not_trusted(struct view_query *q, int err, const struct why *why)
+{
+	struct cache *c = q->cache;
+	q->err = why_fail(&q->why, err, "%s:%s: %s", q->name, q->reference, why->text);
+	memset(c->merged, 0, sizeof(c->merged)); /* it may have to go from the names */
+	c->names_at = 0;
+	answer_view(q, NULL);
+}
+
+static int run_check(struct load *l, struct why *why)
+{
+	return trust_check(l, l->arg, why);
+}
+
+static void checked(struct load *l)
+{
+	struct view_query *q = (struct view_query *)((char *)l - offsetof(struct view_query, check));
+	q->trusted = !l->err;
+	if (l->err)
+		not_trusted(q, l->err, &l->why);
+	else
+		load_view(q);
+}
+
+static void signature_known(
+	void *arg, int err, const struct why *why, const struct digest *d, struct buf *manifest)
+{
+	struct view_query *q = arg;
+	struct cache *c = q->cache;
+	struct why bad = { 0 };
+	char text[DIGEST_TEXT_LEN + 1];
+	if (err) {
+		not_trusted(q, err == -ENOENT ? -EKEYREJECTED : err, why);
+		return;
+	}
+	digest_text(d, text);
+	int verdict = trust_verdict(c->trust, q->name, &q->digest, text, &bad);
+	if (verdict >= 0) {
+		q->trusted = verdict;
+		if (verdict)
+			load_view(q);
+		else
+			not_trusted(q, -EKEYREJECTED, &bad);
+		return;
+	}
+	q->question = (struct trust_question){ c->trust, q->digest };
+	q->check = (struct load){ .cache = c,
+		.objects_fd = c->objects_fd,
+		.registry = c->places[q->place].registry,
+		.repository = q->name,
+		.digest = *d,
+		.run = run_check,
+		.done = checked,
+		.arg = &q->question };
+	if (manifest && manifest->len > 0)
+		load_give_manifest(&q->check, manifest);
+	load_start(&q->check);
+}
+
+static void signature_listed(void *arg, int err, const struct why *why, struct names *n)
+{
+	struct view_query *q = arg;
+	struct why bad = { 0 };
+	struct digest d;
+	char tag[COSIGN_TAG_LEN + 1];
+	if (err) {
+		not_trusted(q, err, why);
+		return;
+	}
+	cosign_tag(&q->digest, tag);
+	const struct name *sig = names_find(n, q->name, tag);
+	if (!sig && trust_verdict(q->cache->trust, q->name, &q->digest, NULL, &bad) == 0)
+		not_trusted(q, -EKEYREJECTED, &bad);
+	else if (digest_parse(sig->digest, &d) == 0)
+		signature_known(q, 0, NULL, &d, NULL);
+	else
+		place_tag(&q->cache->places[q->place], q->name, tag, signature_known, q);
+	names_put(n);
+}
+
+static void ask_trust(struct view_query *q)
+{
+	place_ask(&q->cache->places[q->place], signature_listed, q);
+}
+
+/* --- where is it? ------------------------------------------------------------------------------ */
 
 static void resolve(struct view_query *q);
 

@@ -4,6 +4,7 @@
  * once, however many wait for it: from the disk and local registries by the pool, from remote ones by
  * read_remote.c.
  */
+#include "cache/foreign.h"
 #include "cache/impl.h"
 #include "cache/layer.h"
 
@@ -46,13 +47,15 @@ static int fetch_chunk(const struct view *v, const struct tree_chunk *c, void *b
 	}
 	if (registry_is_remote(v->registry))
 		return -EAGAIN;
-	autofree char *packed = c->kind == CHUNK_ZSTD ? xmalloc(c->packed) : NULL;
+	if (c->kind == CHUNK_WHOLE)
+		return foreign_obtain(v, (uint32_t)(c - v->content->tree->chunks), buf, why);
+	autofree char *packed = c->kind != CHUNK_RAW ? xmalloc(c->packed) : NULL;
 	int err = v->registry->ops->blob(v->registry, v->name, &l->blob, l->blob_size, c->blob_off,
 		packed ? packed : buf, c->packed, why);
 	if (!err)
 		v->cache->fetched += c->packed;
 	if (!err && packed)
-		err = zstd_unpack(packed, c->packed, buf, c->raw, why);
+		err = chunk_unpack(c, packed, buf, why);
 	return err;
 }
 
@@ -121,10 +124,10 @@ void chunk_verify(struct chunk_fetch *f)
 	why_clear(&f->why);
 	f->err = 0;
 	f->data = f->packed;
-	if (c->kind == CHUNK_ZSTD) {
+	if (c->kind != CHUNK_RAW) {
 		f->owned = xmalloc(c->raw);
 		f->data = f->owned;
-		f->err = zstd_unpack(f->packed, c->packed, f->owned, c->raw, &f->why);
+		f->err = chunk_unpack(c, f->packed, f->owned, &f->why);
 	}
 	if (!f->err)
 		f->err = check_chunk(f->view, f->chunk, f->data, &f->why);

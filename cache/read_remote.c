@@ -9,6 +9,7 @@
  * and at least MIN_WINDOW, because a request costs more than that many bytes.
  */
 #include "cache/base/io.h"
+#include "cache/foreign.h"
 #include "cache/impl.h"
 
 #include <errno.h>
@@ -272,7 +273,11 @@ static void flush(void *arg)
 	list = xcalloc(count + 1, sizeof(*list));
 	for (struct chunk_fetch *f = all, *next; f; f = next) {
 		next = f->batched;
-		if (!fails_at_once(f) && !left_to_others(f))
+		if (fails_at_once(f) || left_to_others(f))
+			continue;
+		if (f->view->content->tree->chunks[f->chunk].kind == CHUNK_WHOLE)
+			foreign_fetch(f);
+		else
 			list[n++] = f;
 	}
 	qsort(list, n, sizeof(*list), by_place);
@@ -333,7 +338,7 @@ static void ask_ahead(
 		uint32_t i = a->until;
 		if (have > 0 && have + chunks[i].packed > a->window && a->window <= MIN_WINDOW)
 			break;
-		if (!pack_has(ref->pack, i) && chunks[i].kind != CHUNK_ZEROS && !chunk_under_way(ref, i))
+		if (!pack_has(ref->pack, i) && chunk_has_extent(chunks[i].kind) && !chunk_under_way(ref, i))
 			chunk_fetch_for(v, l->first_chunk + i, true);
 		have += chunks[i].packed;
 		a->until++;

@@ -60,7 +60,7 @@ void http_finish(struct http_call *c, const struct fetch_answer *last)
 
 int http_fail(struct http_call *c, int err, const char *text)
 {
-	c->err = why_fail(&c->why, err, "registry %s: %s", c->http->url.text, text);
+	c->err = why_fail(&c->why, err, "registry %s: %s", c->http->label, text);
 	return err;
 }
 
@@ -141,6 +141,12 @@ static void on_answer(void *arg, const struct fetch_answer *a)
 	http_judge(c, a);
 }
 
+static void on_sent(void *arg, uint64_t bytes)
+{
+	struct http_call *c = arg;
+	c->request.sent(c->request.arg, bytes);
+}
+
 static void start(struct http_call *c)
 {
 	struct http *h = c->http;
@@ -180,6 +186,7 @@ static void start(struct http_call *c)
 		.max = max > HTTP_PAGE_MAX ? max : HTTP_PAGE_MAX,
 		.stall_ms = r->stall_ms,
 		.data = on_data,
+		.sent = r->sent ? on_sent : NULL,
 		.done = on_answer,
 		.arg = c };
 	c->active = true;
@@ -333,6 +340,9 @@ int http_new(const char *where, const struct http_options *o, struct http **out,
 	}
 	struct http *h = xcalloc(1, sizeof(*h));
 	h->url = url;
+	h->label = xstrdup(url.text);
+	for (size_t n = strlen(h->label); n > 0 && h->label[n - 1] == '/'; n--)
+		h->label[n - 1] = 0;
 	h->loop = o->loop;
 	h->fetcher = o->fetcher;
 	h->offline = o->offline;
@@ -369,6 +379,7 @@ void http_free(struct http *h)
 {
 	http_stop(h);
 	url_free(&h->url);
+	free(h->label);
 	free(h->ca_file);
 	free(h);
 }

@@ -62,6 +62,7 @@ struct http_request { /* texts are copied */
 	int body_fd;
 	uint64_t body_off, body_len;
 	const char *content_type;
+	void (*sent)(void *arg, uint64_t bytes);
 	unsigned stall_ms; /* 0: FETCH_STALL_MS */
 
 	http_done_fn *done; /* once, on the loop, never before http_ask has returned; -ECANCELED by http_free */
@@ -84,6 +85,8 @@ void http_stop(struct http *h);
 void http_free(struct http *h); /* stops it, too */
 const struct url *http_url(const struct http *h);
 void http_ask(struct http *h, const struct http_request *r);
+/* Why nothing is sent to (to), which the server named; NULL: it may be. */
+const char *http_refuses(const struct http *h, const struct url *to);
 /* The rel="next" of a Link header, absolute, of the same origin; NULL if there is none. To be freed. */
 char *http_next_page(struct http *h, const struct http_answer *a);
 

@@ -35,6 +35,7 @@ struct http_queue {
 
 struct http {
 	struct url url;
+	char *label; /* the address as words name it */
 	struct loop *loop;
 	struct fetcher *fetcher;
 	struct auth *auth;

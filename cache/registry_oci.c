@@ -36,6 +36,7 @@ struct listing {
 	size_t count, cap, next;
 	unsigned under_way, pages;
 	bool configured;
+	struct why refused; /* why a repository was left out */
 	struct names_draft draft;
 	int err;
 	struct why why;
@@ -65,6 +66,8 @@ static void listing_fail(struct listing *l, int err, const char *text)
 
 static void listing_end(struct listing *l)
 {
+	if (l->draft.count == 0 && l->refused.err) /* not empty: closed */
+		listing_fail(l, l->refused.err, l->refused.text);
 	struct names *names = names_finish(&l->draft);
 	if (l->err) {
 		names_put(names);
@@ -142,6 +145,8 @@ static bool passed_over(const struct page *p, const struct http_answer *a)
 {
 	if (!p->repository || (a->err != -EACCES && a->err != -ENOENT))
 		return false;
+	if (a->err == -EACCES)
+		p->listing->refused = *a->why;
 	if (a->err == -EACCES || p->listing->configured)
 		log_warn("%s is left out: %s", p->repository, a->why->text);
 	return true;

@@ -99,17 +99,14 @@ static bool is_private(const struct url *u)
 	       IN6_IS_ADDR_V4MAPPED(&v6);
 }
 
-static const char *refuse_redirect(const struct http_call *c, const struct url *to)
+const char *http_refuses(const struct http *h, const struct url *to)
 {
-	const struct http *h = c->http;
-	if (c->redirects >= HTTP_REDIRECTS)
-		return "it redirects in circles";
-	if (c->url.tls && !to->tls)
-		return "it redirects from https to plain http, which is refused";
+	if (h->url.tls && !to->tls)
+		return "from https to plain http, which is refused";
 	if (!to->tls && !to->loopback && !h->insecure)
-		return "it redirects to plain http on another machine, which is refused";
+		return "to plain http on another machine, which is refused";
 	if (is_private(to) && !is_private(&h->url))
-		return "it redirects to this machine or a private network, which is refused";
+		return "to this machine or a private network, which is refused";
 	return NULL;
 }
 
@@ -123,10 +120,11 @@ static void redirect(struct http_call *c, const struct fetch_answer *a)
 		http_finish(c, a);
 		return;
 	}
-	const char *refused = refuse_redirect(c, &to);
+	const char *refused = c->redirects >= HTTP_REDIRECTS ? "in circles" : http_refuses(c->http, &to);
 	if (refused) {
+		autofree char *text = xasprintf("it redirects %s", refused);
 		url_free(&to);
-		http_fail(c, -EHOSTUNREACH, refused);
+		http_fail(c, -EHOSTUNREACH, text);
 		http_finish(c, a);
 		return;
 	}

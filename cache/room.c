@@ -202,6 +202,7 @@ static void count_all(struct room *r, struct count *k)
 	for (int part = 0; part < PARTS; part++)
 		count_dir(k, r->dirfd, part_names[part], part);
 	count_dir(k, r->dirfd, "pins", PARTS);
+	count_dir(k, r->dirfd, "learned", PARTS);
 	count_dir(k, r->dirfd, ".", PARTS);
 	join_pairs(k);
 	r->used = k->bytes;

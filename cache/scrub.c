@@ -149,6 +149,23 @@ static void scrub_object(struct scrub *s, const struct digest *d)
 	utimensat(s->cache->objects_fd, name, t, AT_SYMLINK_NOFOLLOW);
 }
 
+/* What deploys of kernels that are gone have read. */
+static void remove_learned(struct scrub *s)
+{
+	struct list learned = { 0 };
+	autoclose int dir = openat(s->cache->dirfd, "learned", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char name[DIGEST_HEX_LEN + 1];
+	if (dir < 0)
+		return;
+	list_dir(&learned, dir, "");
+	for (size_t i = 0; i < learned.count; i++) {
+		digest_hex(&learned.at[i], name);
+		if (!list_has(&s->trees, &learned.at[i]))
+			unlinkat(dir, name, 0);
+	}
+	free(learned.at);
+}
+
 static void remove_unshown(struct scrub *s)
 {
 	struct list packs = { 0 };
@@ -175,8 +192,10 @@ bool scrub_step(struct scrub *s)
 		scrub_object(s, &s->objects.at[s->next++ - s->trees.count]);
 	if (s->next < s->trees.count + s->objects.count)
 		return true;
-	if (s->kind == SCRUB_GC)
+	if (s->kind == SCRUB_GC) {
 		remove_unshown(s);
+		remove_learned(s);
+	}
 	room_sweep(s->cache->room);
 	return false;
 }

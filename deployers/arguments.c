@@ -55,6 +55,7 @@ void arguments_qemu(struct arguments *a, const char *qemu)
 	arguments_add(a, "-nodefaults");
 	arguments_add(a, "-no-user-config");
 	arguments_add(a, "-no-reboot"); /* a triple fault ends the machine: it would be told nowhere else */
+	arguments_add(a, "-S"); /* until QMP says cont: else what ends at once ends before QMP can tell how */
 	arguments_pair(a, "-display", "none");
 	arguments_pair(a, "-sandbox", SANDBOX);
 }

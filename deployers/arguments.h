@@ -20,7 +20,8 @@ void arguments_format(struct arguments *a, const char *option, const char *fmt, 
 	__attribute__((format(printf, 3, 4)));
 void arguments_free(struct arguments *a);
 
-/* What is told first: the program, nothing that it would add by itself, no reboot, its sandbox. */
+/* What is told first: the program, nothing that it would add by itself, no reboot, its sandbox. It
+ * begins stopped: QMP's cont lets it run. */
 void arguments_qemu(struct arguments *a, const char *qemu);
 /* A character device on an open socket. */
 void arguments_socket(struct arguments *a, const char *id, int fd);

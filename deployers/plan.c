@@ -150,15 +150,15 @@ static int plan_line(void *arg, unsigned line, const char *key, const char *valu
 		list_add(&p->args, value);
 		return 0;
 	}
+	if (!strcmp(key, PLAN_FILE)) {
+		list_add(&p->files, value);
+		return 0;
+	}
 	if (!strcmp(key, PLAN_FORWARD)) {
 		struct forward unused;
 
 		list_add(&p->forwards, value);
 		return forward_parse(key, value, &unused, why);
-	}
-	if (!strcmp(key, PLAN_FILE)) {
-		list_add(&p->files, value);
-		return 0;
 	}
 	if (!strcmp(key, PLAN_TOOL)) {
 		list_add(&p->tools, value);
@@ -215,8 +215,6 @@ void plan_free(struct plan *p)
 	free(p->initrd);
 	free(p->cmdline);
 	free(p->qemu);
-	free(p->disk);
-	list_free(&p->forwards);
 	free(p->ros_image);
 	free(p->ros_initrd);
 	free(p->ros_cmdline);
@@ -224,6 +222,8 @@ void plan_free(struct plan *p)
 	free(p->root);
 	free(p->roots);
 	list_free(&p->files);
+	free(p->disk);
+	list_free(&p->forwards);
 	free(p->build);
 	free(p->kernel);
 	free(p->app);

@@ -77,10 +77,21 @@ static int add_defaults(struct words *w, const char *dir, char **image, struct w
 	return err;
 }
 
+/* KERNEL comes first, or last before the arguments. */
+static int kernel_at(int argc, char **argv)
+{
+	if (argc > 1 && argv[1][0] != '-')
+		return 1;
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--"))
+			return i - 1;
+	return argc - 1;
+}
+
 int conform_main(int argc, char **argv)
 {
 	autofree char *program = options_installed("libexec/diverfs/diverfs-conform");
-	int at = argc > 1 && argv[1][0] != '-' ? 1 : argc - 1; /* KERNEL comes first or last */
+	int at = kernel_at(argc, argv);
 	bool named = at > 0 && argv[at][0] != '-';
 	struct words w = { 0 };
 	struct why why = { 0 };

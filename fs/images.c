@@ -35,17 +35,20 @@ static void scan_run(struct work_job *j)
 	}
 }
 
+static void take_scan(struct work *w, const struct work_job *j)
+{
+	w->scanned = !j->err;
+	if (j->err)
+		return;
+	w->scanned_at = j->changes;
+	w->src_hash = j->hash;
+	w->src_empty = j->empty;
+	w->kernel_hash = j->kernel_hash;
+}
+
 static void scan_done(struct instance *in, struct work_job *j)
 {
-	struct work *w = &in->work;
-
-	if (!j->err) {
-		w->scanned = true;
-		w->scanned_at = j->changes;
-		w->src_hash = j->hash;
-		w->src_empty = j->empty;
-		w->kernel_hash = j->kernel_hash;
-	}
+	take_scan(&in->work, j);
 	work_step_done(in, j->err, &j->why, NULL);
 }
 
@@ -93,14 +96,7 @@ static void fill_done(struct instance *in, struct work_job *j)
 		instance_event(in, "src filled from the template of %s",
 			in->kernel ? in->kernel->text : "the kernel");
 	}
-	in->work.scanned = false;
-	if (!j->err) {
-		w->scanned = true;
-		w->scanned_at = j->changes;
-		w->src_hash = j->hash;
-		w->src_empty = j->empty;
-		w->kernel_hash = j->kernel_hash;
-	}
+	take_scan(w, j);
 	work_step_done(in, j->err, &j->why, "fetch");
 }
 

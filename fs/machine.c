@@ -509,7 +509,7 @@ void machine_free(struct instance *in)
 	free(in->machine.image);
 	free(in->machine.accel);
 	free(in->machine.type);
-	buf_free(&in->machine.forwards);
 	free(in->machine.ros);
+	buf_free(&in->machine.forwards);
 	ending_clear(&in->machine.end);
 }

@@ -127,6 +127,7 @@ static int begin(struct fs *fs, struct fuse_args *args, struct why *why)
 		return err;
 	fs->loop = loop_new();
 	fs->pool = pool_new(fs->loop, pool_threads());
+	autofree char *unpacker = xasprintf("%s/diverfs-unpack", fs->opt.libexec_dir);
 	struct cache_options options = { .dir = fs->opt.cache_dir,
 		.loop = fs->loop,
 		.pool = fs->pool,
@@ -135,6 +136,8 @@ static int begin(struct fs *fs, struct fuse_args *args, struct why *why)
 		.insecure = fs->opt.insecure,
 		.offline = fs->opt.offline,
 		.fresh_s = fs->opt.fresh_s,
+		.unpacker = unpacker,
+		.verify_keys = (const char *const *)fs->opt.verify_keys,
 		.quota = fs->opt.quota };
 	err = cache_open(&options, &fs->cache, why);
 	if (!err)
@@ -271,6 +274,9 @@ static void options_free(struct fs_options *o)
 	registries_free(&o->registries);
 	free(o->ca_file);
 	free(o->auth_file);
+	for (char **k = o->verify_keys; k && *k; k++)
+		free(*k);
+	free(o->verify_keys);
 	free(o->mountpoint);
 	free(o->cache_dir);
 	free(o->state_dir);

@@ -30,8 +30,11 @@
 #define QUOTA_MIN	  (1u << 20)
 
 struct raw { /* as written */
-	char *cache, *state, *quota, *memory, *instances, *qemu, *bwrap, *fsname, *fresh, *ca, *credentials, *config;
+	char *cache, *state, *quota, *memory, *instances, *qemu, *bwrap, *fsname, *fresh, *ca, *credentials,
+		*config;
 	int keep, allow_other, foreground, debug, help, version, offline, insecure;
+	char **keys; /* verify= */
+	size_t key_count;
 	char **given; /* registry=, before those of the command line's words */
 	size_t given_count;
 	char **words; /* registries, then the mount point */
@@ -39,7 +42,7 @@ struct raw { /* as written */
 	bool bad;
 };
 
-enum { KEY_REGISTRY = 1 };
+enum { KEY_REGISTRY = 1, KEY_VERIFY };
 
 #define VALUE(word, field)                                                                                   \
 	{                                                                                                    \
@@ -65,6 +68,7 @@ static const struct fuse_opt spec[] = {
 	FLAG("offline", offline),
 	FLAG("insecure", insecure),
 	FUSE_OPT_KEY("registry=%s", KEY_REGISTRY),
+	FUSE_OPT_KEY("verify=%s", KEY_VERIFY),
 	FLAG("keep", keep),
 	FLAG("allow_other", allow_other),
 	FLAG("-f", foreground),
@@ -91,7 +95,7 @@ static const char *const dropped_prefix[] = { "x-", "X-",
 
 static const char help_text[] =
 	"usage: diverfs [options] [registry...] mountpoint\n"
-	"       diverfs publish DIR LAYOUT [NAME:TAG]\n"
+	"       diverfs publish DIR REGISTRY [NAME:TAG]\n"
 	"       diverfs conform [options] KERNEL\n"
 	"\n"
 	"Mounts registries of specialised operating-system kernels as files. A registry is the http(s):// "
@@ -111,6 +115,7 @@ static const char help_text[] =
 	"/var/cache/diverfs)\n"
 	"    state=DIR          where instances and the log are  (~/.local/state/diverfs; root: "
 	"/var/lib/diverfs)\n"
+	"    verify=KEYFILE     only kernels with a good signature (cosign; a public key; again and again)\n"
 	"    quota=SIZE         how much of it                   (a fifth of its file system)\n"
 	"    registry=WHERE     one more registry (again and again; they are asked in order)\n"
 	"    offline            registries are not asked; only what is cached\n"
@@ -156,6 +161,11 @@ static int each_word(void *data, const char *arg, int key, struct fuse_args *arg
 	if (key == KEY_REGISTRY) {
 		r->given = xrealloc(r->given, (r->given_count + 1) * sizeof *r->given);
 		r->given[r->given_count++] = xstrdup(strchr(arg, '=') + 1);
+		return 0;
+	}
+	if (key == KEY_VERIFY) {
+		r->keys = xrealloc(r->keys, (r->key_count + 1) * sizeof *r->keys);
+		r->keys[r->key_count++] = xstrdup(strchr(arg, '=') + 1);
 		return 0;
 	}
 	if (in_words(arg, passed))
@@ -269,11 +279,14 @@ static int set_paths(const struct raw *r, struct fs_options *o, struct why *why)
 	int err = set_registries(r, o, why);
 	if (err)
 		return err;
+	o->verify_keys = xcalloc(r->key_count + 1, sizeof *o->verify_keys);
+	for (size_t i = 0; i < r->key_count; i++)
+		o->verify_keys[i] = options_absolute(r->keys[i]);
 	o->mountpoint = absolute_mountpoint(r->words[r->count - 1]);
 	o->ca_file = r->ca ? options_absolute(r->ca) : NULL;
 	o->auth_file = r->credentials ? options_absolute(r->credentials) : NULL;
-	o->cache_dir =
-		r->cache ? options_absolute(r->cache) : default_dir("XDG_CACHE_HOME", ".cache", "/var/cache/diverfs");
+	o->cache_dir = r->cache ? options_absolute(r->cache)
+				: default_dir("XDG_CACHE_HOME", ".cache", "/var/cache/diverfs");
 	o->state_dir = r->state ? options_absolute(r->state)
 				: default_dir("XDG_STATE_HOME", ".local/state", "/var/lib/diverfs");
 	o->libexec_dir = options_installed("libexec/diverfs");
@@ -319,6 +332,9 @@ static void raw_free(struct raw *r)
 	for (size_t i = 0; i < r->given_count; i++)
 		free(r->given[i]);
 	free(r->given);
+	for (size_t i = 0; i < r->key_count; i++)
+		free(r->keys[i]);
+	free(r->keys);
 	free(r->fresh);
 	free(r->ca);
 	free(r->credentials);

@@ -24,6 +24,26 @@ static void work_next(struct instance *in);
 
 /* --- the end ----------------------------------------------------------------------------------- */
 
+/* The cache is told, so that it can fetch at once what the last deploy has read. */
+static void deploy_begins(struct instance *in)
+{
+	if (!in->kernel || in->work.deploying)
+		return;
+	in->work.deploying = chosen_get(in->kernel);
+	view_deploy(in->kernel->view);
+}
+
+static void deploy_over(struct instance *in, int err)
+{
+	struct chosen *k = in->work.deploying;
+
+	if (!k)
+		return;
+	view_deployed(k->view, !err && !in->work.cancelled);
+	chosen_put(k);
+	in->work.deploying = NULL;
+}
+
 static void work_end(struct instance *in, int err, const struct why *why)
 {
 	struct work *w = &in->work;
@@ -31,6 +51,7 @@ static void work_end(struct instance *in, int err, const struct why *why)
 
 	timer_cancel(w->deadline);
 	w->deadline = NULL;
+	deploy_over(in, err);
 	chosen_put(w->ros);
 	w->ros = NULL;
 	w->active = w->launch = w->force = w->fill = w->again = w->cancelled = w->probed = false;
@@ -440,8 +461,10 @@ void work_deploy(struct instance *in, const char *mode, fuse_req_t req, size_t s
 	in->work.launch = true;
 	in->work.mode = m;
 	pending_add(in, PENDING_DEPLOY, 0, req, size);
-	if (pending_any(in, PENDING_DEPLOY))
+	if (pending_any(in, PENDING_DEPLOY)) {
+		deploy_begins(in);
 		work_start(in);
+	}
 	else if (!in->work.active) /* interrupted before it began */
 		in->work.launch = false;
 }
@@ -513,6 +536,7 @@ int work_clean(struct instance *in, struct why *why)
 
 void work_free(struct instance *in)
 {
+	deploy_over(in, -ECANCELED);
 	chosen_put(in->work.ros);
 	in->work.ros = NULL;
 	timer_cancel(in->work.deadline);

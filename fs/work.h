@@ -47,6 +47,7 @@ struct work {
 	bool cancelled;
 	bool probed;		   /* it is known whether the mode works */
 	int mode;		   /* of the launch; -1: the config's or kernel's */
+	struct chosen *deploying;  /* the cache was told of; NULL: nothing */
 	struct chosen *ros;	   /* split modes: found for this launch; NULL before */
 	struct building *building; /* build.c's, while one is under way */
 	struct deployer *builder;

@@ -30,7 +30,7 @@ docker_registry() {
 		http: {addr: "127.0.0.1:${3:-0}"}
 		${2:-}
 	END
-	docker-registry serve "$dir.yml" >"$dir.log" 2>&1 &
+	env -u REGISTRY_AUTH_FILE docker-registry serve "$dir.yml" >"$dir.log" 2>&1 &
 	SERVER=$!
 	within "$SLOW" grep -q 'listening on' "$dir.log"
 	ADDR=$(grep -o 'listening on [0-9.:]*' "$dir.log" | tail -n 1 | cut -d' ' -f3)
@@ -90,6 +90,42 @@ make_kernel() {
 	ln -sf app/main.c "$1/src/link"
 }
 
-fetched() { # bytes that came from the network since the mount
-	sed -n 's/^cache .* \([0-9.]*[KMGT]\{0,1\}\) fetched$/\1/p' "$M/status" | numfmt --from=iec
+fetched() { cat "$M/cache/fetched"; } # bytes that came from registries since the mount
+
+# token_server NAME...: a token service for docker_registry, which wants name and password (alice, secret) and gives
+# everybody who knows them a token for these repositories. Puts the registry's part of config into $TOKEN_AUTH.
+token_server() {
+	local dir=$T/token header claims access='{"type":"registry","name":"catalog","actions":["*"]}' name now token
+	mkdir -p "$dir"
+	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$dir/key.pem" -out "$dir/cert.pem" -days 2 -subj /CN=tests \
+		2>/dev/null
+	htpasswd -bcB "$dir/users" alice secret 2>/dev/null
+	for name; do access+=",{\"type\":\"repository\",\"name\":\"$name\",\"actions\":[\"pull\",\"push\"]}"; done
+	now=$(date +%s)
+	header="{\"typ\":\"JWT\",\"alg\":\"RS256\",\"x5c\":[\"$(openssl x509 -in "$dir/cert.pem" -outform DER | base64 -w0)\"]}"
+	claims="{\"iss\":\"tests\",\"sub\":\"alice\",\"aud\":\"tests\",\"exp\":$((now + 3600)),\"nbf\":$((now - 60)),"
+	claims+="\"iat\":$now,\"jti\":\"$now\",\"access\":[$access]}"
+	token=$(b64url <<<"$header").$(b64url <<<"$claims")
+	token+=.$(printf %s "$token" | openssl dgst -sha256 -sign "$dir/key.pem" | base64 -w0 | tr '+/' '-_' | tr -d =)
+	printf '{"token":"%s","expires_in":%s}' "$token" "${TOKEN_SECONDS:-300}" >"$dir/token"
+	chmod -R a+rX "$dir"
+	static_server "$dir" "auth_basic token; auth_basic_user_file $dir/users;"
+	TOKEN_AUTH="auth: {token: {realm: \"http://$ADDR/token\", service: tests, issuer: tests, rootcertbundle: $dir/cert.pem}}"
+}
+b64url() { tr -d '\n' | base64 -w0 | tr '+/' '-_' | tr -d =; }
+
+# faulty LAYOUT NAME: tests/registry/faulty.c; fault NAME LINE... replaces its plan, its log is $T/NAME.requests
+faulty() {
+	: >"$T/$2.plan"
+	"$TOOLS/registry/faulty" "$1" "$T/$2.plan" "$T/$2.requests" >"$T/$2.port" &
+	SERVER=$!
+	within "$SLOW" grep -q . "$T/$2.port"
+	ADDR=127.0.0.1:$(cat "$T/$2.port")
+	server_up faulty
+}
+fault() {
+	local name=$1
+	shift
+	printf '%s\n' "$@" >"$T/$name.plan.new"
+	mv "$T/$name.plan.new" "$T/$name.plan"
 }

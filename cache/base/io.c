@@ -30,12 +30,14 @@ static bool again(int fd, short events)
 	return poll(&p, 1, -1) >= 0 || errno == EINTR;
 }
 
-ssize_t io_read_full(int fd, void *buf, size_t len)
+/* At (*off), or where the descriptor stands (NULL). */
+static ssize_t read_on(int fd, void *buf, size_t len, const off_t *off)
 {
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t n = read(fd, (char *)buf + done, len - done);
+		char *at = (char *)buf + done;
+		ssize_t n = off ? pread(fd, at, len - done, *off + (off_t)done) : read(fd, at, len - done);
 
 		if (n == 0)
 			break;
@@ -47,23 +49,18 @@ ssize_t io_read_full(int fd, void *buf, size_t len)
 	return (ssize_t)done;
 }
 
+ssize_t io_read_full(int fd, void *buf, size_t len)
+{
+	return read_on(fd, buf, len, NULL);
+}
+
 ssize_t io_pread_full(int fd, void *buf, size_t len, uint64_t off)
 {
-	size_t done = 0;
+	off_t from = (off_t)off;
 
 	if (off > INT64_MAX || len > INT64_MAX - off)
 		return -EINVAL;
-	while (done < len) {
-		ssize_t n = pread(fd, (char *)buf + done, len - done, (off_t)(off + done));
-
-		if (n == 0)
-			break;
-		if (n > 0)
-			done += (size_t)n;
-		else if (!again(fd, POLLIN))
-			return -errno;
-	}
-	return (ssize_t)done;
+	return read_on(fd, buf, len, &from);
 }
 
 int io_write_full(int fd, const void *buf, size_t len)

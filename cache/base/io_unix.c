@@ -58,18 +58,27 @@ static bool is_stale(int dirfd, const char *name)
 	return fd == -ECONNREFUSED;
 }
 
-int io_unix_listen(int dirfd, const char *name)
+/* A socket and its address; (*dir) as in address(). */
+static int new_socket(int dirfd, const char *name, int flags, struct sockaddr_un *a, int *dir)
 {
-	autoclose int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	autoclose int dir = -1;
-	struct sockaddr_un a;
+	autoclose int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	int err;
 
 	if (sock < 0)
 		return -errno;
-	err = address(dirfd, name, &a, &dir);
-	if (err)
-		return err;
+	err = address(dirfd, name, a, dir);
+	return err ? err : io_steal(&sock);
+}
+
+int io_unix_listen(int dirfd, const char *name)
+{
+	autoclose int dir = -1;
+	struct sockaddr_un a;
+	autoclose int sock = new_socket(dirfd, name, 0, &a, &dir);
+	int err;
+
+	if (sock < 0)
+		return sock;
 	/* On Linux the mode of the socket becomes that of its name: no moment with a wider one. */
 	if (fchmod(sock, 0600) < 0)
 		return -errno;
@@ -86,16 +95,13 @@ int io_unix_listen(int dirfd, const char *name)
 int io_unix_connect(int dirfd, const char *name)
 {
 	/* Non-blocking meanwhile: with a full queue connect would wait for a listener that hangs. */
-	autoclose int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	autoclose int dir = -1;
 	struct sockaddr_un a;
+	autoclose int sock = new_socket(dirfd, name, SOCK_NONBLOCK, &a, &dir);
 	int err;
 
 	if (sock < 0)
-		return -errno;
-	err = address(dirfd, name, &a, &dir);
-	if (err)
-		return err;
+		return sock;
 	while (connect(sock, (const struct sockaddr *)&a, sizeof(a)) < 0)
 		if (errno != EINTR)
 			return -errno;

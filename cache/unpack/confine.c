@@ -45,7 +45,7 @@ static void drop_user(void)
 	must(setresuid(NOBODY, NOBODY, NOBODY), "setresuid");
 }
 
-#define ALLOW(call)                                                                                                  \
+#define ALLOW(call)                                                                                          \
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_##call, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
 static void filter_calls(void)

@@ -35,7 +35,8 @@ static void put(const void *data, size_t len)
 	}
 }
 
-static void put_record(enum unpack_type type, struct archive_entry *e, const char *path, const char *target, uint64_t size)
+static void put_record(
+	enum unpack_type type, struct archive_entry *e, const char *path, const char *target, uint64_t size)
 {
 	struct unpack_record r = { .magic = UNPACK_MAGIC, .type = type, .size = size };
 	r.path_len = (uint32_t)strlen(path);
@@ -61,7 +62,8 @@ static void put_content(struct archive *a, uint64_t size)
 	static char buf[PIECE];
 	while (size > 0) {
 		la_ssize_t n = archive_read_data(a, buf, size < PIECE ? size : PIECE);
-		if (n <= 0) /* in the middle of a file there is no room for words: the reader notices the end */
+		if (n <=
+			0) /* in the middle of a file there is no room for words: the reader notices the end */
 			_exit(1);
 		put(buf, (size_t)n);
 		size -= (uint64_t)n;
@@ -96,7 +98,8 @@ static struct archive *open_archive(void)
 {
 	struct archive *a = archive_read_new();
 	if (!a || archive_read_support_format_tar(a) != ARCHIVE_OK ||
-		archive_read_support_filter_gzip(a) != ARCHIVE_OK || archive_read_support_filter_zstd(a) != ARCHIVE_OK)
+		archive_read_support_filter_gzip(a) != ARCHIVE_OK ||
+		archive_read_support_filter_zstd(a) != ARCHIVE_OK)
 		fail("the program was built without gzip or zstd");
 	if (archive_read_open_fd(a, STDIN_FILENO, PIECE) != ARCHIVE_OK)
 		fail(archive_error_string(a));

@@ -15,7 +15,15 @@
 
 #define UNPACK_MAGIC 0x4b504e55u
 
-enum unpack_type { UNPACK_FILE, UNPACK_DIR, UNPACK_LINK, UNPACK_HARD, UNPACK_OTHER, UNPACK_END, UNPACK_ERROR };
+enum unpack_type {
+	UNPACK_FILE,
+	UNPACK_DIR,
+	UNPACK_LINK,
+	UNPACK_HARD,
+	UNPACK_OTHER,
+	UNPACK_END,
+	UNPACK_ERROR
+};
 
 struct unpack_record {
 	uint32_t magic;

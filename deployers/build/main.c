@@ -10,11 +10,11 @@
 #include "deployers/build/build.h"
 #include "deployers/child.h"
 #include "deployers/monitor.h"
+#include "deployers/program.h"
 #include "deployers/qmp.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -441,9 +441,9 @@ static const char usage[] =
 	"       diverfs-build --probe [--bwrap PATH]\n"
 	"Runs the build that DIR/plan describes in a sandbox. diverfs starts it; deploy.h is the contract.\n";
 
-static int probe(const char *bwrap)
+static int probe(const struct probe_with *with)
 {
-	bool found = child_found(bwrap, NULL);
+	bool found = child_found(with->bwrap, NULL);
 
 	printf("%s = %s\n", PROBE_AVAILABLE, found ? "yes" : "no");
 	if (!found)
@@ -454,45 +454,7 @@ static int probe(const char *bwrap)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "probe", no_argument, NULL, 'p' },
-		{ "bwrap", required_argument, NULL, 'b' },
-		{ "qemu", required_argument, NULL, 'x' },
-		{ "kernel", required_argument, NULL, 'x' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 },
-	};
-	const char *bwrap = "bwrap";
-	bool probing = false;
-	int c;
+	static const struct program program = { "diverfs-build", usage, probe, deploy };
 
-	log_open("diverfs-build", LOG_LEVEL_INFO);
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'p':
-			probing = true;
-			break;
-		case 'b':
-			bwrap = optarg;
-			break;
-		case 'x': /* of other deployers */
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		case 'V':
-			puts("diverfs-build " DIVERFS_VERSION);
-			return 0;
-		default:
-			fputs(usage, stderr);
-			return DEPLOY_EXIT_USAGE;
-		}
-	}
-	if (probing && optind == argc)
-		return probe(bwrap);
-	if (!probing && optind + 1 == argc)
-		return deploy(argv[optind]);
-	fputs(usage, stderr);
-	return DEPLOY_EXIT_USAGE;
+	return program_main(&program, argc, argv);
 }

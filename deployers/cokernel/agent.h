@@ -64,6 +64,17 @@ enum agent_type {
  *   writable  megabytes that the overlay's upper directory may take (tmpfs)
  *   spin      microseconds that an agent's thread spins before it sleeps
  *   out       on: send what the program wrote (OUT) at the end
+ *   cwd, uid, gid   of the program, in its root (default /, 0, 0)
+ *   net       on: the ROS's network card gets the address that QEMU's user network wants: 10.0.2.15/24, gateway 10.0.2.2
+ *
+ * POLICY: lines  allow|refuse CALLS [PATH] , CALLS being `all` or numbers of x86-64 system calls separated by commas, PATH the rest of
+ * the line, absolute: the rule is then for calls that name PATH or something below it, links followed. The first rule that
+ * matches decides; without one a call is allowed. Refused: -EPERM, counted, and some of them told in LOG. Whatever the policy,
+ * calls that would damage the agent or the ROS are refused (mount, reboot, modules, ptrace ...), and those that are the
+ * HRT's own affair (memory, threads, signals, the end) are -ENOSYS.
+ *
+ * While an HRT runs COUNTS comes at least every two seconds, if need be without bytes: a sign of life. What the HRT wrote to
+ * stdout and to its console is in the ports' queues before ENDED is: take it before the machine is ended.
  */
 
 enum agent_how { AGENT_EXITED = 1, AGENT_FAULTED = 2, AGENT_STOPPED = 3, AGENT_RESTART = 4 };

@@ -38,4 +38,4 @@ $(TESTS)/kernels/cokernel.elf: private ENTRY := $(TK)/entry.S -Wl,--defsym=BASE=
 $(TESTS)/kernels/hrt.elf: private ENTRY := tests/kernels/hrt/entry.S -Wl,--defsym=BASE=0xffff800010000000,--defsym=PHYSICAL=0x10000000
 $(TEST_KERNELS): $(wildcard $(TK)/* tests/kernels/hrt/*) deployers/guest.h $(COKERNEL)/cokernel.mk
 	@mkdir -p $(@D)
-	$(CC) $(TK_CFLAGS) -o $@ $(ENTRY) $(TK)/main.c $(TK)/lib.c $(TK)/pages.c
+	$(CC) $(TK_CFLAGS) -o $@ $(ENTRY) $(TK)/main.c $(TK)/lib.c $(TK)/pages.c $(TK)/files.c

@@ -5,7 +5,8 @@
  *
  *   input      stdin is silent at first: does the kernel wait, and idly? Then it gets FOOD_BYTES, and the end
  *   held       stdout is full until EXIT comes, or HOLD_MS have gone by
- *   stop       stdin stays silent, and it is asked to stop
+ *   stop       stdin stays silent; its console is typed to, it gets messages that ask for nothing, and is asked to stop.
+ *              One that would have ended by then is held back by a full stdout, and cannot be asked to stop
  *   arguments  two of them, and no input
  */
 #include "deployers/conform/conform.h"
@@ -30,6 +31,9 @@
 #define IDLE_MS	   1000
 #define IDLE_TRIES 3 /* it may still have something to finish */
 #define STOPPED_MS DEPLOY_STOP_MS
+#define TYPED_MS   3000
+#define TERMINAL   (100u << 16 | 30u) /* columns and rows */
+#define NO_TYPE	   1000u	      /* of message */
 
 static void put_plan(struct buf *plan, const struct subject *s, enum boot which)
 {
@@ -48,8 +52,11 @@ static void put_plan(struct buf *plan, const struct subject *s, enum boot which)
 		conf_putf(plan, PLAN_CPUS, "%" PRIu64, s->cpus);
 	conf_put(plan, PLAN_ACCEL, s->accel ? s->accel : "tcg");
 	if (which == BOOT_ARGUMENTS) {
-		conf_put(plan, PLAN_ARG, ARGUMENT_PLAIN);
 		conf_put(plan, PLAN_ARG, ARGUMENT_QUOTED);
+		conf_put(plan, PLAN_ARG, ARGUMENT_PLAIN);
+	} else {
+		for (char **a = s->args; a && *a; a++)
+			conf_put(plan, PLAN_ARG, *a);
 	}
 }
 
@@ -65,14 +72,14 @@ static bool greeted(const struct trial *t)
 }
 
 /* From the start to where it waits, or has ended. HELLO is the last that a kernel of level 1 does to get ready. */
-static int begin(struct seen *seen, const struct subject *s, enum boot which, struct why *why)
+static int begin(struct seen *seen, const struct subject *s, enum boot which, bool held, struct why *why)
 {
 	struct trial *t = &seen->boot[which];
 	autobuf struct buf plan = { 0 };
 
 	put_plan(&plan, s, which);
 	seen->done[which] = true;
-	int err = trial_begin(t, plan.data, plan.len, which == BOOT_HELD, why);
+	int err = trial_begin(t, plan.data, plan.len, held, why);
 	if (err < 0)
 		return err;
 	if (trial_wait(t, s->patience_ms, shown) && trial_settle(t, SILENT_MS, s->patience_ms, greeted))
@@ -112,13 +119,23 @@ static char *food(size_t len)
 	return text;
 }
 
+/* In percent of what it could have used: on a busy host a kernel that spins gets little. */
+static unsigned part_used(struct cpu_time from, struct cpu_time to)
+{
+	uint64_t had = IDLE_MS * 1000000ull, waited = to.waited_ns - from.waited_ns;
+
+	had = waited < had - had / 10 ? had - waited : had / 10;
+	return (unsigned)((to.used_ns - from.used_ns) * 100 / had);
+}
+
 static void measure_idle(struct seen *seen, struct trial *t)
 {
 	for (int i = 0; i < IDLE_TRIES && !trial_ended(t); i++) {
-		uint64_t said = t->console_bytes + t->out_bytes, cpu = trial_cpu_ns(t);
+		uint64_t said = t->console_bytes + t->out_bytes;
+		struct cpu_time from = trial_cpu(t);
 		if (trial_wait(t, IDLE_MS, trial_ended))
 			return;
-		seen->idle_part = (unsigned)((trial_cpu_ns(t) - cpu) / (IDLE_MS * 10000));
+		seen->idle_part = part_used(from, trial_cpu(t));
 		seen->spoke = t->console_bytes + t->out_bytes != said;
 		seen->waited = true;
 		if (seen->idle_part < IDLE_PERCENT)
@@ -141,7 +158,7 @@ static void feed(struct trial *t, size_t len)
 static int boot_input(struct seen *seen, const struct subject *s, struct why *why)
 {
 	struct trial *t = &seen->boot[BOOT_INPUT];
-	int err = begin(seen, s, BOOT_INPUT, why);
+	int err = begin(seen, s, BOOT_INPUT, false, why);
 
 	if (err < 0)
 		return err;
@@ -164,7 +181,7 @@ static int boot_input(struct seen *seen, const struct subject *s, struct why *wh
 static int boot_held(struct seen *seen, const struct subject *s, struct why *why)
 {
 	struct trial *t = &seen->boot[BOOT_HELD];
-	int err = begin(seen, s, BOOT_HELD, why);
+	int err = begin(seen, s, BOOT_HELD, true, why);
 
 	if (err < 0)
 		return err;
@@ -177,25 +194,45 @@ static int boot_held(struct seen *seen, const struct subject *s, struct why *why
 	return finish(t, why);
 }
 
+static bool typed_or_ended(const struct trial *t)
+{
+	return trial_ended(t) ||
+	       (t->printed.len && memmem(t->printed.data, t->printed.len, TYPED, strlen(TYPED)));
+}
+
 static int boot_stop(struct seen *seen, const struct subject *s, struct why *why)
 {
 	struct trial *t = &seen->boot[BOOT_STOP];
-	int err = begin(seen, s, BOOT_STOP, why);
+	bool hold = seen->before_close && seen->boot[BOOT_INPUT].out_bytes;
+	int err = begin(seen, s, BOOT_STOP, hold, why);
 
 	if (err < 0)
 		return err;
-	seen->before_stop = trial_ended(t);
-	if (!seen->before_stop) {
+	seen->typed_from = t->printed.len;
+	trial_type(t, TYPED "\r");
+	/* Who never prints will not answer either. */
+	trial_wait(t, t->console_bytes ? TYPED_MS : QUIET_MS, typed_or_ended);
+	seen->before_messages = trial_ended(t);
+	seen->before_stop = hold || seen->before_messages;
+	if (!seen->before_messages && t->hellos) {
+		trial_tell(t, GUEST_RESIZE, TERMINAL);
+		trial_tell(t, NO_TYPE, 0);
+		seen->ended_early = trial_wait(t, QUIET_MS, trial_ended);
+	}
+	if (!seen->before_stop && t->hellos) {
 		trial_tell(t, GUEST_STOP, 0);
 		trial_wait(t, STOPPED_MS, trial_ended);
 	}
+	trial_release(t);
+	if (hold)
+		trial_wait(t, s->patience_ms, trial_ended);
 	return finish(t, why);
 }
 
 static int boot_arguments(struct seen *seen, const struct subject *s, struct why *why)
 {
 	struct trial *t = &seen->boot[BOOT_ARGUMENTS];
-	int err = begin(seen, s, BOOT_ARGUMENTS, why);
+	int err = begin(seen, s, BOOT_ARGUMENTS, false, why);
 
 	if (err < 0)
 		return err;
@@ -229,7 +266,7 @@ int conform_boot(const struct subject *s, struct seen *seen, struct why *why)
 	const struct trial *t = &seen->boot[BOOT_INPUT];
 	if (!err && t->port_open[PORT_OUT])
 		err = boot_held(seen, s, why);
-	if (!err && t->hellos)
+	if (!err && shown(t))
 		err = boot_stop(seen, s, why);
 	if (!err && t->port_open[PORT_OUT])
 		err = boot_arguments(seen, s, why);

@@ -15,6 +15,7 @@ struct subject {
 	const char *image, *initrd, *cmdline, *machine, *accel, *qemu;
 	uint64_t memory_bytes, cpus;
 	uint64_t patience_ms; /* for a kernel's first sign, and for its end */
+	char **args;	      /* of the kernel, but for BOOT_ARGUMENTS; ends with NULL */
 };
 
 enum boot { BOOT_INPUT, BOOT_HELD, BOOT_STOP, BOOT_ARGUMENTS, BOOTS };
@@ -33,12 +34,18 @@ struct seen {
 	unsigned idle_part; /* that time, in percent of one CPU */
 	bool spoke;	    /* in that time it printed or wrote */
 	/* BOOT_STOP */
-	bool before_stop; /* it ended before it could be asked */
+	bool before_messages; /* it ended before it was sent one */
+	bool before_stop;     /* or before it could be asked to stop, */
+	bool ended_early;     /* or by RESIZE and a message of no known type */
+	size_t typed_from;    /* how much it had printed before it was typed to */
 };
 
 #define IDLE_PERCENT 20 /* of one CPU: more is not idle */
 
-/* The arguments of BOOT_ARGUMENTS, and the second as it stands in the command line. */
+#define TYPED "diverfs-typed"
+
+/* The arguments of BOOT_ARGUMENTS, and the first as it stands in the command line. A kernel that takes the first for
+ * a command tells that there is none of this name. */
 #define ARGUMENT_PLAIN	"diverfs-conform"
 #define ARGUMENT_QUOTED "two words\"\\\xe9"
 #define ARGUMENT_RAW	"\\\"\\\\\\xe9"

@@ -115,6 +115,21 @@ static struct answer item_console(const struct seen *s)
 	return say(UNKNOWN, "it printed nothing");
 }
 
+static struct answer item_serial_in(const struct seen *s)
+{
+	const struct trial *t = &s->boot[BOOT_STOP];
+	size_t from = s->typed_from < t->printed.len ? s->typed_from : t->printed.len;
+
+	if (t->printed.len > from &&
+		memmem(t->printed.data + from, t->printed.len - from, TYPED, strlen(TYPED)))
+		return say(MET, "what was typed came back");
+	if (!s->done[BOOT_STOP])
+		return say(UNKNOWN, "it was not typed to: nothing showed that it ran");
+	if (s->before_messages)
+		return say(UNKNOWN, "it ended before it could answer");
+	return say(UNKNOWN, "it has no answer to what is typed");
+}
+
 static struct answer item_end(const struct seen *s)
 {
 	if (any(s, was_reset))
@@ -235,7 +250,7 @@ static struct answer item_idle(const struct seen *s)
 static struct answer item_status(const struct seen *s)
 {
 	for (int i = 0; i < BOOTS; i++)
-		if (s->boot[i].exit_told && s->boot[i].exit_value > 255)
+		if (s->boot[i].exit_told && (s->boot[i].exit_value & ~(uint64_t)GUEST_EXIT_QUEUED) > 255)
 			return say(NOT_MET, "EXIT told %" PRIu64 ", more than 255", s->boot[i].exit_value);
 	if (any(s, ended_mutely))
 		return say(NOT_MET, "the machine ended by %s without EXIT",
@@ -249,6 +264,8 @@ static struct answer item_exit_last(const struct seen *s)
 {
 	const struct trial *t = &s->boot[BOOT_HELD];
 
+	if (t->exit_told && t->exit_value & GUEST_EXIT_QUEUED)
+		return say(MET, "it says that output may still be queued");
 	for (int i = 0; i < BOOTS; i++)
 		if (s->boot[i].out_late)
 			return say(NOT_MET, "EXIT came while bytes of stdout were still in the machine");
@@ -261,10 +278,12 @@ static struct answer item_stop(const struct seen *s)
 {
 	const struct trial *t = &s->boot[BOOT_STOP];
 
-	if (!s->done[BOOT_STOP])
+	if (!input(s)->hellos)
 		return say(NOT_MET, "no HELLO, so it is never asked");
 	if (s->before_stop)
 		return say(UNKNOWN, "it ended before it could be asked");
+	if (s->ended_early)
+		return say(UNKNOWN, "it had ended by another message");
 	if (t->exit_told || powered_off(t))
 		return say(MET, "it ended");
 	if (trial_ended(t))
@@ -272,17 +291,43 @@ static struct answer item_stop(const struct seen *s)
 	return say(NOT_MET, "it ran on for %d s", DEPLOY_STOP_MS / 1000);
 }
 
+/* RESIZE, and a message whose type there is not. */
+static struct answer item_other_messages(const struct seen *s)
+{
+	if (!input(s)->hellos)
+		return say(NOT_MET, "no HELLO, so none is sent");
+	if (s->before_messages)
+		return say(UNKNOWN, "it ended before they could be sent");
+	if (s->ended_early)
+		return say(NOT_MET, "it ended when they came");
+	return say(MET, "it went on when they came");
+}
+
+static struct answer item_restart(const struct seen *s)
+{
+	for (int i = 0; i < BOOTS; i++)
+		if (s->boot[i].restart)
+			return say(MET, "it asked to be started again");
+	return say(UNKNOWN, "it never asked to be started again");
+}
+
+static bool shows(const struct buf *b, const char *text)
+{
+	return b->len && memmem(b->data, b->len, text, strlen(text));
+}
+
+/* On the console the command line may be told as it is, which says nothing of the application's arguments. */
 static struct answer item_arguments(const struct seen *s)
 {
-	const struct buf *out = &s->boot[BOOT_ARGUMENTS].out;
+	const struct trial *t = &s->boot[BOOT_ARGUMENTS];
 
-	if (!out->len || !memmem(out->data, out->len, ARGUMENT_PLAIN, strlen(ARGUMENT_PLAIN)))
-		return say(UNKNOWN, "its output does not show them");
-	if (memmem(out->data, out->len, ARGUMENT_QUOTED, strlen(ARGUMENT_QUOTED)))
+	if (shows(&t->out, ARGUMENT_QUOTED) || shows(&t->printed, ARGUMENT_QUOTED))
 		return say(MET, "quoted ones too");
-	if (memmem(out->data, out->len, ARGUMENT_RAW, strlen(ARGUMENT_RAW)))
+	if (shows(&t->out, ARGUMENT_RAW))
 		return say(NOT_MET, "it does not decode what is quoted");
-	return say(UNKNOWN, "its output shows the plain one only");
+	if (shows(&t->out, ARGUMENT_PLAIN))
+		return say(UNKNOWN, "its output shows the plain one only");
+	return say(UNKNOWN, "its output does not show them");
 }
 
 static const struct {
@@ -293,6 +338,7 @@ static const struct {
 	{ 0, "image", item_image },
 	{ 0, "boot", item_boot },
 	{ 0, "console", item_console },
+	{ 0, "serial input", item_serial_in },
 	{ 0, "end", item_end },
 	{ 1, "port stdin", item_port_in },
 	{ 1, "port stdout", item_port_out },
@@ -305,7 +351,9 @@ static const struct {
 	{ 1, "idle", item_idle },
 	{ 1, "exit status", item_status },
 	{ 1, "exit is last", item_exit_last },
+	{ 1, "resize", item_other_messages },
 	{ 1, "stop", item_stop },
+	{ 1, "restart", item_restart },
 	{ 1, "arguments", item_arguments },
 };
 

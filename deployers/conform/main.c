@@ -18,13 +18,20 @@
 /* With the program's name before it: diverfs passes its own. */
 static const char usage[] =
 	"usage: diverfs conform [-m MEMORY] [-c CPUS] [-M auto|microvm|pc] [--initrd FILE] [--cmdline TEXT]\n"
-	"                       [--accel tcg|kvm] [--qemu PROGRAM] [--timeout SECONDS] KERNEL\n"
+	"                       [--accel tcg|kvm] [--qemu PROGRAM] [--timeout SECONDS] KERNEL [-- "
+	"ARGUMENT...]\n"
 	"\n"
 	"Boots KERNEL, an image or the directory of a tag in a mount (kernels/NAME/TAG), a few times in "
 	"fullVM, and\n"
 	"lists item by item what of the interface (diver-kernel(7)) it meets. SECONDS, 10 by default, is how "
 	"long it\n"
-	"is waited for a kernel's first sign, and for its end.\n"
+	"is waited for a kernel's first sign, and for its end. -m is the machine's memory, as 64M, -M its "
+	"kind. The "
+	"ARGUMENTs\n"
+	"are the kernel's in all boots but the one that shows whether arguments arrive: give those with "
+	"which it "
+	"reads its\n"
+	"input, and more can be told.\n"
 	"Exit status: 0 it meets all that can be told of the level that it claims, 1 it does not, 125 it "
 	"could not\n"
 	"be tried.\n";
@@ -95,7 +102,8 @@ static int options(int argc, char **argv, struct subject *s)
 		if (set_sizes(s, c, optarg, &why) < 0)
 			return usage_error(why.text);
 	}
-	return optind + 1 == argc ? -1 : usage_error(NULL);
+	s->args = argv + optind + 1;
+	return optind < argc ? -1 : usage_error(NULL);
 }
 
 int main(int argc, char **argv)

@@ -11,7 +11,9 @@
 #include "cache/base/io.h"
 #include "deployers/guest.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/sockios.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,7 +22,6 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CHUNK	  65536
@@ -67,8 +68,7 @@ static size_t take(struct port *p, struct buf *out)
 
 static bool console_read(struct trial *t)
 {
-	autobuf struct buf unused = { 0 };
-	size_t n = take(&t->console, &unused);
+	size_t n = take(&t->console, &t->printed);
 
 	t->console_bytes += n;
 	if (n)
@@ -354,6 +354,7 @@ void trial_end(struct trial *t)
 void trial_free(struct trial *t)
 {
 	buf_free(&t->out);
+	buf_free(&t->printed);
 	buf_free(&t->said);
 	buf_free(&t->message);
 }
@@ -454,12 +455,37 @@ void trial_tell(struct trial *t, unsigned type, uint64_t value)
 		(void)!send(t->control.fd, &g, sizeof(g), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-uint64_t trial_cpu_ns(const struct trial *t)
+void trial_type(struct trial *t, const char *text)
 {
-	clockid_t clock;
-	struct timespec now;
+	if (t->console.fd >= 0)
+		(void)!send(t->console.fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
 
-	if (!t->vm.q.pid || clock_getcpuclockid(t->vm.q.pid, &clock) || clock_gettime(clock, &now))
-		return 0;
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+/* Of one thread; its file has used and waited time first. */
+static void add_thread(int tasks, const char *name, struct cpu_time *sum)
+{
+	autofree char *path = xasprintf("%s/schedstat", name);
+	autobuf struct buf text = { 0 };
+	uint64_t used, waited;
+
+	if (io_read_file(tasks, path, 128, &text) < 0 || !text.len)
+		return;
+	if (sscanf(text.data, "%" SCNu64 " %" SCNu64, &used, &waited) == 2) {
+		sum->used_ns += used;
+		sum->waited_ns += waited;
+	}
+}
+
+struct cpu_time trial_cpu(const struct trial *t)
+{
+	autofree char *path = xasprintf("/proc/%d/task", (int)t->vm.q.pid);
+	struct cpu_time sum = { 0 };
+	DIR *dir = t->vm.q.pid ? opendir(path) : NULL;
+
+	for (struct dirent *e; dir && (e = readdir(dir));)
+		if (e->d_name[0] != '.')
+			add_thread(dirfd(dir), e->d_name, &sum);
+	if (dir)
+		closedir(dir);
+	return sum;
 }

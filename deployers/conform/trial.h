@@ -21,7 +21,8 @@ struct trial {
 	/* Seen. Read-only outside trial.c */
 	bool port_open[PORTS]; /* the kernel opened it, at some time */
 	uint64_t console_bytes, out_bytes;
-	struct buf out; /* the first of stdout */
+	struct buf out;	    /* the first of stdout */
+	struct buf printed; /* and of the console */
 	unsigned messages, hellos;
 	uint64_t level;	     /* of the first HELLO */
 	char malformed[128]; /* words about the first message that is none; then nobody listens any more */
@@ -75,7 +76,13 @@ void trial_feed(struct trial *t, const char *data, size_t len);
 bool trial_fed(const struct trial *t);
 void trial_close_input(struct trial *t);
 void trial_tell(struct trial *t, unsigned type, uint64_t value);
-/* CPU time that QEMU has used, in nanoseconds; 0 if it is gone. */
-uint64_t trial_cpu_ns(const struct trial *t);
+/* Bytes typed on the console; they go at once or are lost. */
+void trial_type(struct trial *t, const char *text);
+/* CPU time that QEMU has used, and time that its threads were ready to run but did not get a CPU of a busy host; in
+ * nanoseconds, 0 if it is gone. */
+struct cpu_time {
+	uint64_t used_ns, waited_ns;
+};
+struct cpu_time trial_cpu(const struct trial *t);
 
 #endif

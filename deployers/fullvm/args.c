@@ -80,7 +80,6 @@ int vm_arguments(const struct vm *vm, const struct vm_fds *fds, struct arguments
 	if (err < 0)
 		return err;
 	arguments_qemu(out, vm->plan.qemu);
-	arguments_add(out, "-S"); /* until QMP says cont: else what ends at once ends before QMP can tell how */
 	add_machine(vm, out);
 	if (vm->image_fd >= 0)
 		arguments_format(out, "-kernel", "/dev/fd/%d", vm->image_fd);

@@ -204,7 +204,7 @@ const struct qemu_mode vm_qemu = {
 	.reset = on_reset,
 	.drain = drain,
 	.judge = judge,
-	.replied = vm_net_replied,
+	.replied = vm_replied,
 	.reset_words = "the kernel reset the machine, as a triple fault does, without telling a status: see "
 		       "the console",
 };

@@ -3,8 +3,8 @@
  * main.c: diverfs-fullvm, the deployer of fully virtualised kernels: one QEMU (deployers/deploy.h).
  */
 #include "deployers/fullvm/vm.h"
+#include "deployers/program.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,47 +47,14 @@ static int deploy(const char *dir)
 	return status;
 }
 
+static int probe(const struct probe_with *with)
+{
+	return vm_probe(with->qemu, with->kernel);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "probe", no_argument, NULL, 'p' },
-		{ "qemu", required_argument, NULL, 'q' },
-		{ "kernel", required_argument, NULL, 'k' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 },
-	};
-	const char *qemu = "qemu-system-x86_64", *kernel = NULL;
-	bool probe = false;
-	int c;
+	static const struct program program = { "diverfs-fullvm", usage, probe, deploy };
 
-	log_open("diverfs-fullvm", LOG_LEVEL_INFO);
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'p':
-			probe = true;
-			break;
-		case 'q':
-			qemu = optarg;
-			break;
-		case 'k':
-			kernel = optarg;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		case 'V':
-			puts("diverfs-fullvm " DIVERFS_VERSION);
-			return 0;
-		default:
-			fputs(usage, stderr);
-			return DEPLOY_EXIT_USAGE;
-		}
-	}
-	if (probe && optind == argc)
-		return vm_probe(qemu, kernel);
-	if (!probe && optind + 1 == argc)
-		return deploy(argv[optind]);
-	fputs(usage, stderr);
-	return DEPLOY_EXIT_USAGE;
+	return program_main(&program, argc, argv);
 }

@@ -6,6 +6,7 @@
 
 #include "cache/base/io.h"
 #include "deployers/child.h"
+#include "deployers/net.h"
 #include "deployers/vmfiles.h"
 
 #include <errno.h>
@@ -204,7 +205,7 @@ int vm_start(struct vm *vm, struct why *why)
 		return (int)pid;
 	qemu_started(&vm->q, pid, w.qmp[0], w.words[0], vm->plan.timeout_s);
 	attach(vm, &w);
-	vm_net_begin(vm);
+	net_begin(&vm->q, &vm->plan); /* and lets it run */
 	return 0;
 }
 

@@ -63,12 +63,10 @@ void vm_watch(struct vm *vm);
 void vm_tell_guest(struct vm *vm, unsigned type, uint64_t value);
 extern const struct qemu_mode vm_qemu;
 
-/* net.c: network and disk. */
+/* disk.c: disk and network. */
 int vm_disk_open(struct vm *vm, struct why *why);
 void vm_device_arguments(const struct vm *vm, struct arguments *a);
-/* The machine begins stopped (args.c): tells the forwarded ports, of which QEMU may have to be asked, and lets it go on. */
-void vm_net_begin(struct vm *vm);
-void vm_net_replied(void *arg, uint64_t id, const char *line, const char *error);
+void vm_replied(void *arg, uint64_t id, const char *line, const char *error);
 
 /* command.c */
 extern const struct monitor_ops vm_ops;

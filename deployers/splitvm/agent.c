@@ -6,6 +6,7 @@
 
 #include "cache/base/io.h"
 #include "cache/base/policy.h"
+#include "deployers/net.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -277,6 +278,13 @@ static void on_reset(void *arg)
 	set_timer(s, &s->boot_timer, SPLIT_READY_MS, boot_late);
 }
 
+static void on_replied(void *arg, uint64_t id, const char *line, const char *error)
+{
+	struct split *s = arg;
+
+	net_replied(&s->q, &s->plan, id, line, error);
+}
+
 static void drain(void *arg)
 {
 	struct split *s = arg;
@@ -331,5 +339,6 @@ const struct qemu_mode split_qemu = {
 	.reset = on_reset,
 	.drain = drain,
 	.judge = judge,
+	.replied = on_replied,
 	.reset_words = "the machine was reset: see console and ros.console",
 };

@@ -6,6 +6,7 @@
 #include "deployers/splitvm/split.h"
 
 #include "cache/base/conf.h"
+#include "deployers/net.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -42,6 +43,7 @@ static void add_devices(const struct split *s, const struct split_fds *fds, stru
 	arguments_port(a, 2, "stdout", fds->out, GUEST_PORT_STDOUT);
 	arguments_port(a, 3, "agent", fds->agent, AGENT_PORT);
 	arguments_port(a, 4, "console", fds->console, AGENT_PORT_CONSOLE);
+	net_arguments(&s->plan, true, a);
 	if (s->root_fd < 0)
 		return;
 	arguments_format(a, "-add-fd", "fd=%d,set=1", s->root_fd);
@@ -62,6 +64,8 @@ static int check_sizes(const struct split *s, struct why *why)
 			"ros_memory and memory make %" PRIu64 " MiB; splitVM takes %" PRIu64
 			" at most, because devices lie above",
 			(s->plan.ros_memory_bytes + s->plan.memory_bytes) / mib, SPLIT_ADDRESS_MAX / mib);
+	if (s->plan.disk)
+		return why_fail(why, -EOPNOTSUPP, "disk is not for splitVM, where files come from root and files");
 	return 0;
 }
 
@@ -100,6 +104,8 @@ int split_config(const struct split *s, struct buf *out, struct why *why)
 	conf_putf(out, "memory", "%" PRIu64, s->plan.memory_bytes);
 	conf_putf(out, "address", "%" PRIu64, s->plan.ros_memory_bytes);
 	conf_putf(out, "spin", "%d", CONFIG_SPIN_US);
+	if (s->plan.net != NET_NONE)
+		conf_put(out, "net", "on");
 	if (s->root_fd >= 0) {
 		conf_put(out, "root", "vda");
 		conf_putf(out, "writable", "%d", CONFIG_WRITABLE_MB);

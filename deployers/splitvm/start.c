@@ -6,6 +6,7 @@
 
 #include "cache/base/io.h"
 #include "deployers/child.h"
+#include "deployers/net.h"
 #include "deployers/vmfiles.h"
 
 #include <errno.h>
@@ -140,6 +141,7 @@ int split_launch(struct split *s, struct why *why)
 		return (int)pid;
 	}
 	qemu_started(&s->q, pid, w.qmp[0], w.words[0], s->plan.timeout_s);
+	net_begin(&s->q, &s->plan);
 	attach(s, &w);
 	return 0;
 }

@@ -4,6 +4,7 @@
  *
  *     clock deploy INSTANCE           writes fullVM to INSTANCE/deploy; prints ms to the first byte of its console, then
  *                                     waits for its end
+ *     clock prompt INSTANCE           the same, and then kills it
  *     clock bare ARGS IMAGE           starts the program whose arguments are in ARGS (separated by NUL): the QEMU command
  *                                     line of a deployer, with sockets and IMAGE in place of its descriptors; prints
  *                                     ms to the first byte of the console or of stdout, which a deployer copies to
@@ -51,7 +52,8 @@ static int open_in(const char *dir, const char *name, int flags)
 	return fd;
 }
 
-static int deploy(const char *dir)
+/* (word), if not NULL, is written to ctl when the first byte has come: who does not end by himself is told to. */
+static int deploy(const char *dir, const char *word)
 {
 	int fd = open_in(dir, "deploy", O_WRONLY), console;
 	char c, rest[4096];
@@ -64,6 +66,12 @@ static int deploy(const char *dir)
 	if (read(console, &c, 1) != 1)
 		die("console");
 	first = now_ms();
+	if (word) {
+		fd = open_in(dir, "ctl", O_WRONLY);
+		if (write(fd, word, strlen(word)) < 0)
+			die("ctl");
+		close(fd);
+	}
 	fd = open_in(dir, "wait", O_RDONLY);
 	if (read(fd, rest, sizeof(rest)) < 0)
 		die("wait");
@@ -224,14 +232,17 @@ static int pipe_through(long long bytes, char **command)
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "deploy") == 0)
-		return deploy(argv[2]);
+		return deploy(argv[2], NULL);
+	if (argc == 3 && strcmp(argv[1], "prompt") == 0)
+		return deploy(argv[2], "kill\n");
 	if (argc == 4 && strcmp(argv[1], "bare") == 0)
 		return bare(argv[2], argv[3]);
 	if (argc > 2 && strcmp(argv[1], "first") == 0)
 		return first_byte(argv + 2);
 	if (argc > 3 && strcmp(argv[1], "pipe") == 0)
 		return pipe_through(atoll(argv[2]), argv + 3);
-	fprintf(stderr, "usage: clock deploy INSTANCE | bare ARGS IMAGE | first COMMAND... | pipe BYTES "
+	fprintf(stderr, "usage: clock deploy INSTANCE | prompt INSTANCE | bare ARGS IMAGE | first COMMAND... "
+			"| pipe BYTES "
 			"COMMAND...\n");
 	return 64;
 }

@@ -36,7 +36,8 @@ guest_kernels() {
 	done >"$T/guests/list"
 	(echo; sed 's/^/echo "/; s/$/"/' "$T/guests/list") >>"$linux/src/list"
 	make -s -C "$linux/src" OUT="$linux/images" </dev/null >"$T/guests/log" 2>&1 || { cat "$T/guests/log"; return 1; }
-	for name in linux ${programs//:*([0-9])/} costs; do
+	cp -r "$BUILD/stage/reef" "$T/guests/reef"
+	for name in linux reef ${programs//:*([0-9])/} costs; do
 		"$BUILD/bin/diverfs" publish "$T/guests/$name" "$T/guests/layout" >/dev/null || return 1
 	done
 }
@@ -74,7 +75,24 @@ shootout() {
 	done
 }
 
+# From the word in deploy to the first byte of the console, which is the shell's.
+prompt() { # MACHINE CPUS
+	mkdir "$M/run/prompt"
+	printf 'kernel = reef\nmachine = %s\ncpus = %s\n' "$1" "$2" >"$M/run/prompt/config"
+	rm -f "$T"/prompt
+	for ((i = 0; i < ROUNDS; i++)); do
+		"$clock" prompt "$M/run/prompt" >>"$T/prompt"
+	done
+	row "reef: deploy to prompt, $1, $2 CPU" "$(best "$T/prompt")" - ms "" "under 300"
+	rmdir "$M/run/prompt"
+}
+
 start_up() {
+	local machine
+	for machine in microvm pc; do
+		prompt $machine 1
+		prompt $machine 8
+	done
 	rm -f "$T"/first.*
 	for ((i = 0; i < ROUNDS; i++)); do
 		"$clock" first "$M/kernels/nbody"/*/run -c 1 "${same[@]}" 1 >>"$T/first.reef"

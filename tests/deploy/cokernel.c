@@ -11,7 +11,7 @@
  *     nmi                  to all CPUs
  *
  * What comes is written as lines: READY, ALIVE, HELLO, COUNT, OUT, ENDED, REFUSED, LOG, CONSOLE, STDOUT, ROS, GONE (QEMU has ended).
- * Options are the same for all: cokernel KERNEL INITRD CMDLINE ROS-CPUS HRT-CPUS MEGABYTES OUT.tar [QEMU-OPTION...]
+ * Options are the same for all: cokernel KERNEL INITRD CMDLINE ROS-CPUS HRT-CPUS MEGABYTES OUT [QEMU-OPTION...]
  */
 #include "deployers/cokernel/agent.h"
 
@@ -44,9 +44,10 @@ static struct {
 	char config[8192], policy[8192], image[1024];
 	char awaited[256];
 	long sleep_until;
+	const char *out_name;
 	FILE *out;
 	pid_t qemu;
-	int over;
+	int over, outs;
 } d;
 
 static long now_ms(void)
@@ -124,6 +125,21 @@ static void append(char *to, size_t size, const char *line)
 	snprintf(to + used, size - used, "%s\n", line);
 }
 
+/* In place of an earlier line with this key. */
+static void set(char *to, size_t size, const char *line)
+{
+	size_t key = strcspn(line, "=");
+	char *at = to;
+
+	while (*at && strncmp(at, line, key + 1))
+		at += strcspn(at, "\n") + 1;
+	if (*at) {
+		char *next = at + strcspn(at, "\n") + 1;
+		memmove(at, next, strlen(next) + 1);
+	}
+	append(to, size, line);
+}
+
 static void raw(const char *hex)
 {
 	unsigned byte;
@@ -146,7 +162,7 @@ static void obey(char *line)
 	else
 		rest = line + strlen(line);
 	if (!strcmp(line, "config"))
-		append(d.config, sizeof(d.config), rest);
+		set(d.config, sizeof(d.config), rest);
 	else if (!strcmp(line, "image"))
 		snprintf(d.image, sizeof(d.image), "%s", rest);
 	else if (!strcmp(line, "boot"))
@@ -194,6 +210,24 @@ static void on_counts(const uint8_t *body, size_t len)
 	}
 }
 
+/* One archive a boot: OUT.1, OUT.2 ... */
+static void on_out(const uint8_t *body, size_t len)
+{
+	char name[1100];
+
+	if (!d.out) {
+		snprintf(name, sizeof(name), "%s.%d", d.out_name, ++d.outs);
+		d.out = fopen(name, "wb");
+	}
+	if (d.out && len)
+		fwrite(body, 1, len, d.out);
+	if (d.out && !len) {
+		fclose(d.out);
+		d.out = NULL;
+		say("OUT %d", d.outs);
+	}
+}
+
 static void on_frame(const struct agent_frame *h, const uint8_t *body)
 {
 	static const char *const how[] = { "", "exited", "faulted", "stopped", "restart" };
@@ -214,9 +248,7 @@ static void on_frame(const struct agent_frame *h, const uint8_t *body)
 		on_counts(body, h->len);
 		break;
 	case AGENT_OUT:
-		fwrite(body, 1, h->len, d.out);
-		if (!h->len)
-			fclose(d.out);
+		on_out(body, h->len);
 		break;
 	case AGENT_ENDED:
 		memcpy(&e, body, sizeof(e));
@@ -347,7 +379,7 @@ int main(int argc, char **argv)
 	if (argc < 8)
 		return 64;
 	signal(SIGTERM, stop_qemu);
-	d.out = fopen(argv[7], "wb");
+	d.out_name = argv[7];
 	start_qemu(argc, argv);
 	long began = now_ms();
 	while (!all_closed()) {

@@ -19,8 +19,10 @@ run() { local k=$1; shift; timeout "$SLOW" "$M"/kernels/"$k"/*/run "$@"; }
 
 for machine in microvm pc; do
 	for cpus in 1 2 8; do
-		for memory in 16M 2G; do
-			like "$machine, $cpus CPUs, $memory" "$(bare $machine $cpus $memory ps)" "^cpu $((cpus - 1)):"
+		for memory in 16M 256M 4G; do
+			out=$(run reef -c $cpus -m $memory -o machine=$machine -- ps </dev/null 2>&1)
+			is "$machine, $cpus CPUs, $memory: status" $? 0
+			like "$machine, $cpus CPUs, $memory: all are there" "$out" "^cpu $((cpus - 1)):"
 		done
 	done
 done
@@ -39,7 +41,9 @@ for kind in $kinds; do
 done
 like "with the calls that led there" "$(bare pc 1 16M fault null)" "null_pointer\+[0-9]+"
 
-is "its own test passes" "$(bare microvm 4 32M test | tail -n 1)" "test: all passed"
+for cpus in 1 2 4 8; do # soak/reef.sh: a minute each
+	is "its own test passes on $cpus CPUs" "$(bare microvm $cpus 32M test 1 | tail -n 1)" "test: all passed"
+done
 is "its own test passes on pc" "$(bare pc 1 16M test | tail -n 1)" "test: all passed"
 
 run reef exit 7 </dev/null >/dev/null 2>&1

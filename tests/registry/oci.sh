@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # A registry over the network: pushed with skopeo, mounted, read on demand, the same bytes, kept when it is gone.
+# shellcheck disable=SC2034
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
 need docker-registry skopeo
@@ -13,7 +14,6 @@ make_kernel "$T/big" big 20000000
 for k in hello sort; do push "$LAYOUT" "$k:1.0" "$reg" "lib/$k:1.0" || exit 1; done
 ok "skopeo pushes a kernel" push "$T/layout" big:1.0 "$reg"
 
-# shellcheck disable=SC2034
 REGISTRY=http://$reg
 mount_registry
 is "the registry is listed" "$(ls "$M/kernels" "$M/kernels/lib")" "$M/kernels:

@@ -29,8 +29,8 @@ static struct cosign_keys *load(const char *a, const char *b)
 	return k;
 }
 
-static int check(const struct cosign_keys *k, const struct buf *payload, const char *signature, const struct digest *d,
-	const char *repository, const char *words)
+static int check(const struct cosign_keys *k, const struct buf *payload, const char *signature,
+	const struct digest *d, const char *repository, const char *words)
 {
 	struct why why = { 0 };
 	int err = cosign_check(k, payload->data, payload->len, signature, d, repository, &why);
@@ -50,7 +50,8 @@ static void signs_and_checks(void **state)
 		autobuf struct buf payload = { 0 }, sig = { 0 };
 		struct digest d, e;
 		struct why why = { 0 };
-		autofree char *private = xasprintf("%s.key", at(kinds[i])), *public = xasprintf("%s.pub", kinds[i]);
+		autofree char *private = xasprintf("%s.key", at(kinds[i])),
+			      *public = xasprintf("%s.pub", kinds[i]);
 		digest_of("a", 1, &d);
 		digest_of("b", 1, &e);
 		struct cosign_keys *good = load(public, NULL), *both = load("other.pub", public),
@@ -58,9 +59,12 @@ static void signs_and_checks(void **state)
 		assert_int_equal(cosign_sign(private, "k/art", &d, &payload, &sig, &why), 0);
 		assert_int_equal(check(good, &payload, sig.data, &d, "k/art", ""), 0);
 		assert_int_equal(check(both, &payload, sig.data, &d, "art", ""), 0);
-		assert_int_equal(check(bad, &payload, sig.data, &d, "k/art", "none of the given keys"), -EKEYREJECTED);
-		assert_int_equal(check(good, &payload, sig.data, &e, "k/art", "another digest"), -EKEYREJECTED);
-		assert_int_equal(check(good, &payload, sig.data, &d, "k/arts", "is called k/art"), -EKEYREJECTED);
+		assert_int_equal(
+			check(bad, &payload, sig.data, &d, "k/art", "none of the given keys"), -EKEYREJECTED);
+		assert_int_equal(
+			check(good, &payload, sig.data, &e, "k/art", "another digest"), -EKEYREJECTED);
+		assert_int_equal(
+			check(good, &payload, sig.data, &d, "k/arts", "is called k/art"), -EKEYREJECTED);
 		assert_int_equal(check(good, &payload, sig.data, &d, "rt", "is called k/art"), -EKEYREJECTED);
 		assert_int_equal(check(good, &payload, "", &d, "k/art", "malformed"), -EKEYREJECTED);
 		assert_int_equal(check(good, &payload, "AAAA AAAA", &d, "k/art", "malformed"), -EKEYREJECTED);
@@ -75,7 +79,8 @@ static void signs_and_checks(void **state)
 
 static void sign_text(const char *text, struct buf *sig)
 {
-	autofree char *cmd = xasprintf("openssl dgst -sha256 -sign %s %s | base64 -w0", at("ec.key"), at("text"));
+	autofree char *cmd =
+		xasprintf("openssl dgst -sha256 -sign %s %s | base64 -w0", at("ec.key"), at("text"));
 	put_text("text", text);
 	FILE *f = popen(cmd, "r");
 	char line[1000] = "";
@@ -141,7 +146,8 @@ static void knows_tags(void **state)
 	char tag[COSIGN_TAG_LEN + 1];
 	digest_of("", 0, &d);
 	cosign_tag(&d, tag);
-	assert_string_equal(tag, "sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855.sig");
+	assert_string_equal(
+		tag, "sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855.sig");
 	assert_true(cosign_is_tag(tag));
 	assert_false(cosign_is_tag("sha256-e3b0"));
 	assert_false(cosign_is_tag("1.0"));

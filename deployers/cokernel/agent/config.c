@@ -59,6 +59,8 @@ static int set(struct config *c, const char *key, const char *value)
 		return number(key, value, 1ull << 46, &c->address);
 	if (!strcmp(key, "out"))
 		c->out = !strcmp(value, "on");
+	if (!strcmp(key, "net"))
+		c->net = !strcmp(value, "on");
 	return 0; /* a key that is not known is of a later revision, and harmless */
 }
 

@@ -16,7 +16,7 @@
 
 #define CLASS	"/sys/class/virtio-ports"
 #define MODULES "/lib/modules"
-#define PORT_MS 5000
+#define PORT_MS 3000
 
 static void mounts(void)
 {
@@ -124,6 +124,27 @@ static void settle(int fd)
 		usleep(1000);
 }
 
+/* Somebody ran it as a kernel of its own: an exit status that says so, where one is heard. */
+static int not_alone(void)
+{
+	struct guest_message m[2] = { { GUEST_MESSAGE_MAGIC, GUEST_REV, GUEST_HELLO, 1 },
+		{ GUEST_MESSAGE_MAGIC, GUEST_REV, GUEST_EXIT, 64 } };
+	int fd = open_port(GUEST_PORT_CONTROL, O_WRONLY);
+
+	fail(-ENODEV,
+		"there is no port %s: this Linux is the part of splitVM that serves a specialised kernel, "
+		"and is not run "
+		"by itself",
+		AGENT_PORT);
+	if (fd < 0)
+		return -ENODEV;
+	say("%s", failure);
+	for (int i = 0; i < 2; i++)
+		(void)!write(fd, &m[i], sizeof(m[i]));
+	for (;;)
+		pause(); /* the host ends the machine */
+}
+
 int init_linux(struct streams *s)
 {
 	mounts();
@@ -131,11 +152,7 @@ int init_linux(struct streams *s)
 	load_modules();
 	s->agent = wait_for_port(AGENT_PORT, O_RDWR);
 	if (s->agent < 0)
-		return fail(-ENODEV,
-			"there is no port %s: this Linux is the part of split modes that serves a "
-			"specialised "
-			"kernel; it is not run by itself",
-			AGENT_PORT);
+		return not_alone();
 	s->console = open_port(AGENT_PORT_CONSOLE, O_RDWR);
 	s->in = open_port(GUEST_PORT_STDIN, O_RDONLY);
 	s->out = open_port(GUEST_PORT_STDOUT, O_WRONLY);

@@ -51,7 +51,7 @@ struct config {
 	uint32_t writable_mb, spin_us;
 	uint32_t uid, gid;
 	char cwd[256];
-	bool out;
+	bool out, net;
 };
 int config_parse(char *text, struct config *c); /* changes the text */
 
@@ -61,6 +61,9 @@ struct streams {
 };
 int init_linux(struct streams *s);
 _Noreturn void init_power_off(void);
+
+/* net.c: the loopback at least; with (card) eth0 as QEMU's user network has it */
+int net_up(bool card);
 
 /* image.c: the HRT's image, which nobody vouches for */
 #define SEGMENTS_MAX 32

@@ -32,9 +32,11 @@ static struct {
 	size_t policy_len;
 	pid_t proxy; /* 0: none runs */
 	int line;    /* to it */
-	bool alive, told, halt;
-	uint8_t end[sizeof(struct agent_end) + 700]; /* its ENDED, kept until it is gone */
+	bool alive, halt;
+	uint8_t end[sizeof(struct agent_end) + 700]; /* its ENDED or REFUSED, kept until it is gone */
+	uint16_t end_type;
 	size_t end_len;
+	unsigned long kills; /* out_of_memory() when it began */
 } t;
 
 static int refuse(void)
@@ -112,6 +114,21 @@ static int take_policy(const struct frame *f)
 	return 0;
 }
 
+/* How many processes Linux has ended because there was no memory. */
+static unsigned long out_of_memory(void)
+{
+	FILE *f = fopen("/proc/vmstat", "re");
+	unsigned long n = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "oom_kill %lu", &n) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return n;
+}
+
 static int spawn(void)
 {
 	struct run r = { &t.config, t.image, t.image_size, t.policy, t.policy_len, *t.streams, root_path,
@@ -133,8 +150,9 @@ static int spawn(void)
 		return fail(-errno, "the ROS cannot start another process: %s", strerror(errno));
 	}
 	t.line = pair[0];
-	t.alive = t.told = false;
+	t.alive = false;
 	t.end_len = 0;
+	t.kills = out_of_memory();
 	return 0;
 }
 
@@ -148,7 +166,9 @@ static int boot(void)
 		err = fail(-EINVAL, "BOOT before CONFIG and IMAGE");
 	if (err)
 		return refuse();
-	err = root_make(&t.config);
+	err = net_up(t.config.net);
+	if (!err)
+		err = root_make(&t.config);
 	if (!err)
 		err = spawn();
 	if (err) {
@@ -195,11 +215,18 @@ static void make_end(int status)
 	struct agent_end end = { AGENT_FAULTED, 0, 0 };
 	int n;
 
+	t.end_type = AGENT_ENDED;
 	memcpy(t.end, &end, sizeof(end));
-	n = snprintf((char *)t.end + sizeof(end), sizeof(t.end) - sizeof(end),
-		"the agent's process for the kernel was ended by %s %d; the kernel was stopped with it",
-		WIFSIGNALED(status) ? "signal" : "status",
-		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	if (out_of_memory() != t.kills)
+		n = snprintf((char *)t.end + sizeof(end), sizeof(t.end) - sizeof(end),
+			"the ROS ran out of memory, and Linux ended the agent's process for the kernel: give "
+			"it more (ros_memory)");
+	else
+		n = snprintf((char *)t.end + sizeof(end), sizeof(t.end) - sizeof(end),
+			"the agent's process for the kernel was ended by %s %d; the kernel was stopped with "
+			"it",
+			WIFSIGNALED(status) ? "signal" : "status",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	t.end_len = sizeof(end) + (size_t)n;
 }
 
@@ -211,14 +238,12 @@ static int bury(void)
 	waitpid(t.proxy, &status, 0);
 	close(t.line);
 	t.proxy = 0;
-	if (!t.end_len && !t.told)
+	if (!t.end_len)
 		make_end(status);
-	if (t.end_len && t.config.out)
+	if (t.end_type == AGENT_ENDED && t.config.out)
 		err = tar_send(fd, root_written);
 	root_drop();
-	if (!err && t.end_len)
-		err = wire_send(fd, AGENT_ENDED, t.end, t.end_len);
-	return err;
+	return err ? err : wire_send(fd, t.end_type, t.end, t.end_len);
 }
 
 static int pass_on(struct frame *f)
@@ -227,15 +252,13 @@ static int pass_on(struct frame *f)
 
 	if (got <= 0)
 		return bury();
-	if (f->type == AGENT_ENDED && f->len >= sizeof(struct agent_end) && f->len <= sizeof(t.end)) {
-		memcpy(t.end, f->body, f->len);
-		t.end_len = f->len;
+	if (f->type == AGENT_ENDED || (f->type == AGENT_REFUSED && !t.alive)) {
+		t.end_type = f->type;
+		t.end_len = f->len < sizeof(t.end) ? f->len : sizeof(t.end);
+		memcpy(t.end, f->body, t.end_len);
 		return 0;
 	}
-	if (f->type == AGENT_ALIVE)
-		t.alive = true;
-	if (f->type == AGENT_REFUSED && !t.alive)
-		t.told = true;
+	t.alive |= f->type == AGENT_ALIVE;
 	return wire_send(t.streams->agent, f->type, f->body, f->len);
 }
 

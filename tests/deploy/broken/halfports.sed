@@ -7,6 +7,8 @@
 #= end of input: not met (the port was never opened)
 #= exit is last: cannot be told (it wrote nothing)
 #= arguments: cannot be told (its output does not show them)
+#= serial input: cannot be told (it ended before it could answer)
+#= resize: cannot be told (it ended before they could be sent)
 #= claims level 1: does not conform, 5 not met
 s/if (port_take(&in))/if (port_take(\&in) \&\& 0)/
 s/if (port_take(&out))/if (port_take(\&out) \&\& 0)/

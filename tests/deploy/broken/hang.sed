@@ -14,5 +14,7 @@
 #= exit is last: cannot be told (it wrote nothing)
 #= stop: not met (no HELLO, so it is never asked)
 #= arguments: cannot be told (its output does not show them)
+#= serial input: cannot be told (it was not typed to: nothing showed that it ran)
+#= resize: not met (no HELLO, so none is sent)
 #= claims level 0: does not conform, 1 not met
-/^void start(.*)$/,/^}/ s/serial_init();/for (;;);/
+/^void start(.*)$/,/^}/ s/console_init();/for (;;);/

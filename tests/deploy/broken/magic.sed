@@ -9,5 +9,6 @@
 #= exit status: cannot be told (it did not end)
 #= exit is last: cannot be told (no EXIT came)
 #= stop: not met (no HELLO, so it is never asked)
-#= claims level 1: does not conform, 3 not met
+#= resize: not met (no HELLO, so none is sent)
+#= claims level 1: does not conform, 4 not met
 /^static void tell_host/,/^}/ s/{ GUEST_MESSAGE_MAGIC,/{ 0x12345678,/

@@ -16,6 +16,8 @@
 #= exit is last: cannot be told (it wrote nothing)
 #= stop: not met (no HELLO, so it is never asked)
 #= arguments: cannot be told (its output does not show them)
+#= serial input: cannot be told (it ended before it could answer)
+#= resize: not met (no HELLO, so none is sent)
 #= claims level 0: conforms
 /^static bool port_take/,/^}/ s/if (!p->there)/if (p)/
 /^void power_off/,/^}/ s/reset();/for (;;) cpu_halt();/

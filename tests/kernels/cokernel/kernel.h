@@ -36,7 +36,14 @@ int64_t call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d); /
 void pages_begin(void);
 int64_t page_wanted(uint64_t address, int write);
 uint64_t *page_entry(uint64_t address); /* NULL: there is no table for it */
+void page_put(uint64_t address, const char *text);
 void test_pages(void);
+
+/* files.c */
+void test_files(void);
+void test_harm(void);
+void test_policy(void);
+void test_hog(void);
 
 static inline void *at(uint64_t physical)
 {

@@ -10,6 +10,7 @@
  *   slots N           N calls that sleep at the same time     cancel        a call that blocks, and is cancelled
  *   pages             page faults of the agent: pages.c       restart       asks to be booted again
  *   call N A B C      a delegated call with numbers           quiet MS      counts interrupts for a while
+ *   files  policy  harm  hog   calls with paths; a policy that changes; what must not hurt; no memory left: files.c
  */
 #include "kernel.h"
 
@@ -263,6 +264,14 @@ static void run(void)
 		cancel();
 	else if (same(what, "pages"))
 		test_pages();
+	else if (same(what, "files"))
+		test_files();
+	else if (same(what, "harm"))
+		test_harm();
+	else if (same(what, "policy"))
+		test_policy();
+	else if (same(what, "hog"))
+		test_hog();
 	else if (same(what, "restart"))
 		message(GUEST_RESTART, 0);
 	else if (same(what, "call"))

@@ -85,11 +85,13 @@ static char *byte_at(uint64_t address)
 	return (char *)at(*page_entry(address) & ADDRESS) + (address & 4095);
 }
 
-static void put(uint64_t address, const char *text)
+/* With the zero, across pages. */
+void page_put(uint64_t address, const char *text)
 {
-	page_wanted(address, 1);
-	for (; *text; text++)
+	do {
+		page_wanted(address, 1);
 		*byte_at(address++) = *text;
+	} while (*text++);
 }
 
 enum { READ = 0, WRITE_ = 1, PIPE = 22, UNAME = 63, GETCWD = 79 };
@@ -163,7 +165,7 @@ static void through_a_pipe(void)
 	check("pipe", call(PIPE, PROGRAM, 0, 0, 0) == 0);
 	ends = (uint32_t *)byte_at(PROGRAM);
 	for (unsigned i = 0; i < 16; i++) /* 64 KiB, each page of it new */
-		put(0x10000000 + i * 4096, "page");
+		page_put(0x10000000 + i * 4096, "page");
 	check("64 KiB into a pipe", call(WRITE_, ends[1], 0x10000000, 65536, 0) == 65536);
 	check("and out, to pages that are not there", call(READ, ends[0], 0x20000000, 65536, 0) == 65536);
 	for (unsigned i = 0; i < 16; i++)

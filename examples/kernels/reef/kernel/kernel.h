@@ -435,6 +435,7 @@ void random_bytes(void *buf, size_t len);
 void signal_send(struct thread *t, int number);	 /* from anywhere */
 void signal_send_process(int number);		 /* likewise */
 void signal_self(int number);
+int signal_number(uint64_t vector); /* of an exception */
 bool signal_fault(const struct frame *f, uint64_t address); /* an exception has a handler: then signal_leave delivers it */
 void signal_leave(struct frame *f);		  /* on the way back to the program, interrupts on */
 static inline bool signal_wanted(const struct thread *t)

@@ -242,7 +242,7 @@ static long read_script(const char *path, char *line, size_t room)
 	n = file->ops->pread ? file->ops->pread(file, line, room - 1, 0) : -EACCES;
 	file_put(file);
 	if (n < 0)
-		return n;
+		return cannot_open(path, n);
 	line[n] = '\0';
 	for (long i = 0; i < n; i++)
 		if (line[i] == '\n')

@@ -265,7 +265,7 @@ static void poll(struct cpu *c)
 void sched_idle(void)
 {
 	struct cpu *c = this_cpu();
-	bool polled = cpu_count == 1;
+	bool polled = false;
 
 	c->kernel_sp = 0;
 	for (;;) {
@@ -277,7 +277,7 @@ void sched_idle(void)
 		}
 		c->idling = true;
 		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* whoever queues after this look kicks us */
-		if (!polled)
+		if (!polled && cpu_count > 1) /* alone, only an interrupt brings something */
 			poll(c);
 		else if (!c->queued)
 			__asm__ volatile("sti; hlt; cli" ::: "memory");

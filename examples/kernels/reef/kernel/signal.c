@@ -195,6 +195,13 @@ static int signal_of(uint64_t vector, int *code)
 	}
 }
 
+int signal_number(uint64_t vector)
+{
+	int code, n = signal_of(vector, &code);
+
+	return n ? n : SIGSEGV;
+}
+
 /* On the exception's stack, interrupts off. */
 bool signal_fault(const struct frame *f, uint64_t address)
 {

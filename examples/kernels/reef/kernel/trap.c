@@ -8,6 +8,7 @@
  * 5 page faults.
  */
 #include "cokernel.h"
+#include "elf.h"
 
 struct gate {
 	uint16_t offset_low, selector;
@@ -120,6 +121,12 @@ static const char *likely(const struct frame *f, uint64_t address)
 	return "a bad pointer";
 }
 
+/* The thread was in its own code, not in a system call. */
+static bool in_program(const struct frame *f, const struct thread *t)
+{
+	return t && t->fpu && f->rflags & 0x200 && f->rsp - (uint64_t)t->stack > STACK_SIZE;
+}
+
 static void report(const struct frame *f) __attribute__((noreturn));
 static void report(const struct frame *f)
 {
@@ -137,6 +144,10 @@ static void report(const struct frame *f)
 	printk(" r9 %016lx r10 %016lx r11 %016lx r12 %016lx\n", f->r9, f->r10, f->r11, f->r12);
 	printk("r13 %016lx r14 %016lx r15 %016lx flags %lx\n", f->r13, f->r14, f->r15, f->rflags);
 	trap_trace(f->rip, f->rbp, f->rsp);
+	if (program_runs && in_program(f, c->current)) { /* its own fault, and its own end */
+		printk("%s: ended by %s\n", KERNEL_NAME, likely(f, cr2));
+		exit(128 + signal_number(f->vector));
+	}
 	if (cokernel)
 		cokernel_fault(f, cr2);
 	panic("ended by %s", likely(f, cr2));
@@ -179,12 +190,6 @@ static struct frame *move_frame(const struct frame *f, struct thread *t)
 
 	*copy = *f;
 	return (struct frame *)copy;
-}
-
-/* The thread was in its own code, not in a system call. */
-static bool in_program(const struct frame *f, const struct thread *t)
-{
-	return t->fpu && f->rflags & 0x200 && f->rsp - (uint64_t)t->stack > STACK_SIZE;
 }
 
 /* What a thread does before it goes on from a moved frame: on its kernel stack, interrupts off. */

@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Every fault of a server at every step of a push: what can be mended is; the rest fails in bounded time and says
+# where and why, the tag stays where it was, and the push can be repeated.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../servers.sh"
+
+make_kernel "$T/k" art 500000
+make_kernel "$T/before" art 1000
+layout=$T/layout
+"$DIVERFS" publish "$T/before" "$layout" >/dev/null || exit 1
+before=$(cat "$layout/index.json")
+digest=$("$DIVERFS" publish "$T/k" "$T/other") || exit 1
+faulty "$layout" a
+
+steps=("probe GET /v2/" "look HEAD /v2/art/blobs/*" "begin POST /v2/art/blobs/uploads/" "send PUT /v2/art/blobs/uploads/*"
+	"manifest PUT /v2/art/manifests/1.0")
+# mended|fails, how often, the fault, what is said of it, in which steps
+faults=(
+	"mended|1|close||*"
+	"mended|1|reset 1||send manifest"
+	"mended|1|status 503||*"
+	"mended|1|status 500||*"
+	"mended|*|bearer||*"
+	"mended|2|expire||*"
+	"fails|*|status 500|answered 500|*"
+	"fails|*|status 403|403|*"
+	"fails|*|status 400|400|begin send manifest"
+	"fails|*|status 200|200|begin send"
+	"fails|*|status 429:600|asked again in 600 s|*"
+	"fails|*|reset 1|.|send manifest"
+	"fails|*|close|.|*"
+	"fails|*|garbage|.|*"
+	"fails|*|basic|skopeo login|look begin send manifest"
+	"fails|*|stall|no answer came|begin"
+	"fails|*|redirect http://192.0.2.1/x|.|begin send manifest"
+)
+
+publish() { timeout 100 "$DIVERFS" publish "$T/k" "http://$ADDR"; }
+reset_layout() {
+	rm -f "$layout"/blobs/sha256/*
+	cp "$T"/keep/* "$layout/blobs/sha256/"
+	echo "$before" >"$layout/index.json"
+}
+mkdir "$T/keep" && cp "$layout"/blobs/sha256/* "$T/keep"
+
+for f in "${faults[@]}"; do
+	IFS='|' read -r verdict count what regex where <<<"$f"
+	for s in "${steps[@]}"; do
+		read -r step method path <<<"$s"
+		[[ "$where" == '*' || " $where " == *" $step "* ]] || continue
+		reset_layout
+		name="$step: $what, $count: $verdict"
+		fault a "$count $method $path $what"
+		if [ "$verdict" = mended ]; then
+			is "$name" "$(publish 2>&1)" "$digest"
+			continue
+		fi
+		fails "$name" "registry http://$ADDR.*$regex" publish
+		is "$step: the tag has not moved" "$(cat "$layout/index.json")" "$before"
+	done
+done
+fault a
+is "and it can be repeated" "$(publish 2>&1)" "$digest"
+like "then the tag has moved" "$(cat "$layout/index.json")" "$digest"

@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# An OCI image layout behind a web server: with ranges, and without.
+# shellcheck disable=SC2034
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../servers.sh"
+need nginx
+
+make_kernel "$T/k" art 9000000
+mkdir -p "$T/www"
+chmod 755 "$T/www"
+digest=$("$DIVERFS" publish "$T/k" "$T/www/layout") || exit 1
+same() { diff -r --no-dereference -x cached -x run -x digest -x manifest -x kernel.conf "$1" "$2"; }
+
+static_server "$T/www"
+REGISTRY=http://$ADDR/layout
+mount_registry -o fresh=1
+is "the layout is listed" "$(ls "$M/kernels/art")" "1.0"
+like "status says what it is" "$(cat "$M/status")" "$REGISTRY: OCI layout over HTTP, reachable"
+is "the digest" "$(cat "$M/kernels/art/1.0/digest")" "$digest"
+before=$(fetched)
+dd if="$M/kernels/art/1.0/images/kernel.img" bs=4k count=1 skip=1000 status=none >"$T/part"
+ok "4 KiB in the middle" cmp -n 4096 -i 0:$((1000 * 4096)) "$T/part" "$T/k/images/kernel.img"
+ok "cost at most 512 KiB" [ $(($(fetched) - before)) -le $((512 * 1024)) ]
+ok "all of it is the same" same "$T/k" "$M/kernels/art/1.0"
+"$DIVERFS" publish "$T/k" "$T/www/layout" art:2.0 >/dev/null
+appears() { [ -e "$M/kernels/art/2.0/digest" ]; }
+wait_for "what is published there appears" appears
+sleep 3
+requests=$(grep -c index.json "$STATIC_LOG")
+ok "an index that did not change is not sent again" grep -q 'index.json.* 304 ' "$STATIC_LOG"
+ok "and is not asked for all the time" [ "$requests" -le 12 ]
+unmount_registry
+
+# a server that ignores ranges: each blob comes whole, once
+rm -r "$T/cache"
+static_server "$T/www" "max_ranges 0;"
+REGISTRY=http://$ADDR/layout
+mount_registry
+is "without ranges: a source file" "$(head -n 1 "$M/kernels/art/1.0/src/sub/7.txt")" "small file 7 of art"
+ok "without ranges: all of it is the same" same "$T/k" "$M/kernels/art/1.0"
+total=$(stat -c %s "$T/www/layout/blobs/sha256"/* | awk '{ n += $1 } END { print n }')
+ok "nothing came twice" [ "$(fetched)" -le $((total + total / 4)) ]
+unmount_registry
+
+static_server "$T/www"
+REGISTRY=http://$ADDR/none
+mount_registry
+fails "an address with nothing there" "host|denied" ls "$M/kernels"
+like "is said" "$(cat "$M/log")" "neither a registry \(/v2/\) nor an OCI image layout"
