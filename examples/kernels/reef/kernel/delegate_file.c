@@ -138,3 +138,8 @@ struct file *delegate_stream(uint64_t fd, unsigned flags)
 {
 	return make(fd, flags, true);
 }
+
+struct file *delegate_own(uint64_t fd)
+{
+	return make(fd, O_RDONLY, false);
+}

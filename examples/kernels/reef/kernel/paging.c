@@ -73,6 +73,14 @@ bool paging_present(uint64_t address)
 	return e && *e & PRESENT;
 }
 
+bool paging_mapped(uint64_t address)
+{
+	int level;
+	uint64_t *e = entry_for(address, 1, false, &level);
+
+	return e && *e;
+}
+
 /* Pages of the kernel by arithmetic, others as they are mapped; one that is not has none. */
 uint64_t physical(const volatile void *p)
 {

@@ -412,6 +412,7 @@ CALL(execve)
 	}
 	if (!err) {
 		region_remove(GUEST_PROGRAM_START, GUEST_PROGRAM_END - GUEST_PROGRAM_START);
+		region_settle();
 		fd_close_all(true);
 		signal_exec();
 		note_path(path);
