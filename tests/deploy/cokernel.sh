@@ -77,7 +77,7 @@ if command -v mksquashfs >/dev/null; then
 	mkdir -p "$T/root"/{dev,proc,sys,tmp,etc}
 	echo hi >"$T/root/etc/motd"
 	mksquashfs "$T/root" "$T/root.sq" -quiet -no-progress >/dev/null
-	root=(-drive "if=none,id=r,file=$T/root.sq,format=raw,readonly=on" -device virtio-blk-pci,drive=r)
+	root=(-drive "if=none,id=r,file=$T/root.sq,format=raw,readonly=on" -device "virtio-blk-pci,drive=r")
 fi
 echo "not a kernel" >"$T/text.elf"
 head -c 700 "$KERNEL" >"$T/cut.elf"
