@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2034,SC2211
 # Linux programs as Debian ships them, unmodified, on reef in splitVM: the same results as here.
 . "$(dirname "$0")/../lib.sh"
 

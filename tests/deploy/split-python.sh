@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2034,SC2211
 # The larger programs in splitVM: python3 with threads and imports, and memcached, served to a client on the host.
 . "$(dirname "$0")/../lib.sh"
 

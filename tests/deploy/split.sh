@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2034,SC2211
 # splitVM: a machine split between a Linux and reef. What runs in fullVM runs there, with the same output; reef begins anew under
 # the living Linux; and its faults are told. (What a ROS that fails looks like: split-agent.sh, cokernel.sh.)
 . "$(dirname "$0")/../lib.sh"
