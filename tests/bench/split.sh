@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2154
+# shellcheck disable=SC2211
 #
 # split.sh: part of bench: the very programs that reef.sh runs on Linux, the same files, on reef in splitVM; and what a
 # delegated call costs. Linux is that of the kernel `linux` in fullVM, which is the regular OS of splitVM, too.
@@ -26,7 +27,7 @@ split_programs() {
 }
 
 split_calls() {
-	local ours theirs what
+
 	rm -f "$T"/calls.*
 	for ((i = 0; i < ROUNDS; i++)); do
 		on_split 1 delegate.gcc 2>/dev/null >>"$T/calls.split"

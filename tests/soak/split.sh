@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2211
 # SOAK/2 whole machines of splitVM, and SOAK/5 kernels one after the other under one Linux: each comes up, and nothing is left.
 . "$(dirname "$0")/../lib.sh"
 
