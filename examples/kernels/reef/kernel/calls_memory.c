@@ -54,7 +54,9 @@ static long read_file(uint64_t fd, char *to, uint64_t len, uint64_t at)
 		uint64_t rest = len - (uint64_t)done;
 
 		if (delegated)
-			n = touch_out(to + done, rest) ? -ENOMEM : DELEGATE(17, fd, (uint64_t)to + (uint64_t)done, rest, at + (uint64_t)done);
+			n = touch_out(to + done, rest) ? -ENOMEM
+						       : DELEGATE(17, fd, (uint64_t)to + (uint64_t)done, rest,
+								 at + (uint64_t)done);
 		else
 			n = file->ops->pread(file, to + done, rest, at + (uint64_t)done);
 		done += n > 0 ? n : 0;
