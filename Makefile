@@ -143,10 +143,18 @@ CHECKS  = $(unit_tests) $(filter-out %/make_layout,$(refuse_progs)) \
 	  $(sort $(wildcard tests/mount/*.sh tests/registry/*.sh tests/refuse/*.sh tests/deploy/*.sh))
 RUN     = BUILD=$(BUILD) tests/run
 
+# What of the ROS's agent can be tried here; it is made for the ROS by deployers/cokernel/ros/Makefile.
+AGENT_O := $(patsubst %,$(O)/deployers/cokernel/agent/%.o,image layout tables info config policy words)
+$(O)/deployers/cokernel/agent/handlers.o: deployers/cokernel/agent/handlers.S
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -c -o $@ $<
+AGENT_O += $(O)/deployers/cokernel/agent/handlers.o
+
 .SECONDEXPANSION:
 .SECONDARY:
 # By the first word of its name a test is linked with what it tests.
 test_parts = $(if $(filter deploy_% driver% build_% fullvm_%,$(notdir $*)),$(O)/libmodes.a $(O)/libdeploy.a) \
+	     $(if $(filter cokernel_%,$(notdir $*)),$(AGENT_O)) \
 	     $(if $(filter fs_%,$(notdir $*)),$(O)/libfs.a) $(O)/libcache.a $(O)/libbase.a
 $(TESTS)/%: $(O)/tests/%.o $$(test_parts)
 	@mkdir -p $(@D)

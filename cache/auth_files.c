@@ -246,11 +246,12 @@ static int search_file(struct search *s, const char *file, bool must, bool docke
 	int err = io_read_file(AT_FDCWD, file, MAX_FILE, &text);
 	if (err < 0)
 		return must ? why_fail_errno(s->why, err, "the credentials file %s", file) : 0;
-	err = strict_load(text.data ? text.data : "", text.len, file, &doc, s->why);
+	err = strict_load(text.data ? text.data : "", text.len, file, &doc, NULL);
 	if (text.data)
 		explicit_bzero(text.data, text.len);
-	if (err)
-		return err;
+	if (err) /* in our words: a parser's would show a part of the file */
+		return why_fail(s->why, err,
+			"the credentials file %s is not the JSON that docker or podman writes", file);
 	return old ? search_auths(s, doc, file) : search_doc(s, doc, file, docker);
 }
 

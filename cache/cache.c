@@ -208,7 +208,8 @@ void cache_close(struct cache *c)
 	cache_unref(c);
 }
 
-static int open_remote(struct cache *c, const struct cache_registry *r, struct registry **out, struct why *why)
+static int open_remote(
+	struct cache *c, const struct cache_registry *r, struct registry **out, struct why *why)
 {
 	if (!c->fetcher)
 		c->fetcher = fetcher_new(c->loop);

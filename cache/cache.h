@@ -38,17 +38,19 @@ struct view;
 #define DIGEST_TEXT_LEN 71 /* "sha256:" and 64 lower-case hexadecimal digits */
 
 struct cache_options {
-	const char *dir;    /* created if missing; objects, trees, packs, catalog.sqlite */
+	const char *dir; /* created if missing; objects, trees, packs, catalog.sqlite */
 	struct loop *loop;
 	struct pool *pool;
 	const char *ca_file;   /* for all registries; NULL: the system's authorities */
 	const char *auth_file; /* NULL: the files of docker and podman (auth_files.c) */
 	bool insecure;	       /* plain HTTP to other machines, too */
 	bool offline;	       /* no remote registry is asked anything */
-	const char *unpacker;  /* the program that reads archives (unpack/); NULL: layers without an index are refused */
-	unsigned fresh_s;      /* how old names and tags of a remote registry may be; 0: 30 */
-	const char *const *verify_keys; /* NULL-terminated paths of public keys: only signed kernels are shown; or NULL */
-	uint64_t quota;     /* bytes that the directory may take; 0: a fifth of the file system */
+	const char *
+		unpacker; /* the program that reads archives (unpack/); NULL: layers without an index are refused */
+	unsigned fresh_s; /* how old names and tags of a remote registry may be; 0: 30 */
+	const char *const *
+		verify_keys; /* NULL-terminated paths of public keys: only signed kernels are shown; or NULL */
+	uint64_t quota;	     /* bytes that the directory may take; 0: a fifth of the file system */
 };
 
 int cache_open(const struct cache_options *options, struct cache **out, struct why *why);
@@ -125,16 +127,17 @@ enum entry_type { ENTRY_DIR, ENTRY_FILE, ENTRY_LINK };
 
 struct entry {
 	enum entry_type type;
-	uint32_t index;       /* its own, but for a hard link the index of the file that it is */
+	uint32_t index; /* its own, but for a hard link the index of the file that it is */
 	uint32_t parent;
-	uint32_t mode;        /* permission bits without write, set-id and sticky bits: 0444, 0555 */
-	uint32_t nlink;       /* hard links counted; 2 + subdirectories for a directory */
-	uint32_t first_child; /* directories: the children's indices are [first_child, first_child + child_count), */
+	uint32_t mode;	/* permission bits without write, set-id and sticky bits: 0444, 0555 */
+	uint32_t nlink; /* hard links counted; 2 + subdirectories for a directory */
+	uint32_t
+		first_child; /* directories: the children's indices are [first_child, first_child + child_count), */
 	uint32_t child_count; /* sorted by name */
-	uint64_t size;        /* files: bytes; links: length of the target */
+	uint64_t size;	      /* files: bytes; links: length of the target */
 	int64_t mtime;
-	const char *name;     /* NUL-terminated, lives as long as the view; "" for the root */
-	const char *target;   /* links only, as written; never followed here */
+	const char *name;   /* NUL-terminated, lives as long as the view; "" for the root */
+	const char *target; /* links only, as written; never followed here */
 };
 
 /* What only looks things up (view_count to view_path) may be called in any thread while a reference is held.
@@ -170,7 +173,8 @@ typedef void cache_done_fn(void *arg, int err, const struct why *why);
 void view_export(struct view *v, uint32_t index, int dirfd, const char *name, cache_done_fn *done, void *arg);
 /* Makes the directory dirfd/name and fills it with real, writable copies of all below entry (index): files, directories,
  * symbolic links. Owner-writable modes; times kept. Of a file: a copy, dirfd/name. */
-void view_checkout(struct view *v, uint32_t index, int dirfd, const char *name, cache_done_fn *done, void *arg);
+void view_checkout(
+	struct view *v, uint32_t index, int dirfd, const char *name, cache_done_fn *done, void *arg);
 /* Whether the open file (fd) has the content of the view's file (index), which need not be here: 1, 0 or -errno. Any
  * thread; waits for the disk. */
 int view_same(const struct view *v, uint32_t index, int fd);

@@ -33,20 +33,20 @@ struct names_query; /* who waits for names (query.c) */
 struct view_query;  /* who waits for a view */
 struct tags;	    /* digests of tags (tags.h) */
 
-struct place {			   /* a registry and what is known of it */
-	struct cache *cache;	   /* set once, as the registry */
+struct place {		     /* a registry and what is known of it */
+	struct cache *cache; /* set once, as the registry */
 	struct registry *registry;
-	pthread_mutex_t lock;	   /* guards the next four */
-	struct names *listed;	   /* what it said last, or the catalog remembers; NULL: nothing is known */
+	pthread_mutex_t lock; /* guards the next four */
+	struct names *listed; /* what it said last, or the catalog remembers; NULL: nothing is known */
 	int64_t as_of;
 	bool reachable;
 	char trouble[256];
 
 	/* remote kinds only; the loop's */
 	struct place_wait *waiting;
-	bool recalled, recalling; /* what the catalog remembers was read */
-	bool listing, failed;	  /* a list is under way; the last one failed */
-	bool outdated;		  /* something was published after it began */
+	bool recalled, recalling;			 /* what the catalog remembers was read */
+	bool listing, failed;				 /* a list is under way; the last one failed */
+	bool outdated;					 /* something was published after it began */
 	uint64_t began_ns, listed_ns, took_ns, again_ns; /* monotonic; again_ns: not asked before that */
 	struct timer *patience;
 	struct tags *tags;
@@ -75,19 +75,19 @@ struct cache {
 	pthread_cond_t idle;
 	unsigned running; /* jobs on workers; under lock */
 
-	struct names *names; /* the snapshot; NULL at first */
+	struct names *names;		      /* the snapshot; NULL at first */
 	struct names *merged[MAX_REGISTRIES]; /* what it was made of; compared only */
-	uint64_t names_at;   /* monotonic, when it was checked */
+	uint64_t names_at;		      /* monotonic, when it was checked */
 	struct names_query *names_waiting;
 	struct view_query *views_waiting;
-	struct search *search; /* search.c; NULL: nobody has searched yet */
+	struct search *search;		  /* search.c; NULL: nobody has searched yet */
 	struct failed_view *views_failed; /* for some seconds they fail at once */
 	struct content *contents;
 	struct pack_ref *packs;
-	struct chunk_fetch *batch; /* to be asked for at the end of this round of the loop */
+	struct chunk_fetch *batch;  /* to be asked for at the end of this round of the loop */
 	struct chunk_fetch *others; /* another process fetches them now */
 	struct timer *others_timer;
-	uint64_t ahead;		   /* bytes under way that nobody waits for yet */
+	uint64_t ahead; /* bytes under way that nobody waits for yet */
 	struct spool *spools;
 	char *unpacker;		   /* the program diverfs-unpack; NULL: there is none */
 	pthread_mutex_t unpacking; /* foreign.c: one at a time */
@@ -98,7 +98,7 @@ struct cache {
 	struct timer *tick;	  /* housekeeping; NULL while it runs */
 };
 
-struct ahead { /* a reader that goes forward, and how far chunks were asked for before it */
+struct ahead {		      /* a reader that goes forward, and how far chunks were asked for before it */
 	uint32_t last, until; /* chunk numbers: read last; asked for, all below */
 	uint32_t window;      /* bytes; 0: unused */
 };
@@ -120,7 +120,7 @@ struct content {
 	struct content *next;
 	struct tree *tree;
 	struct digest digest;
-	struct pack_ref **packs; /* one a layer */
+	struct pack_ref **packs;     /* one a layer */
 	struct learn *_Atomic learn; /* learn.c: what a deploy reads; NULL: there was none */
 	unsigned refs;
 };
@@ -138,7 +138,7 @@ struct view {
 struct wait;
 struct span;
 struct chunk_fetch {
-	struct chunk_fetch *next;   /* in the bucket of the pack */
+	struct chunk_fetch *next;    /* in the bucket of the pack */
 	struct chunk_fetch *batched; /* in cache->batch */
 	struct pack_ref *ref;
 	uint32_t number; /* in the pack */
@@ -151,8 +151,8 @@ struct chunk_fetch {
 	struct span *span;  /* where its packed bytes are */
 	const char *packed; /* in the span or a spool */
 	struct spool *spool;
-	const char *data;   /* its content */
-	char *owned;	    /* to be freed, if not NULL */
+	const char *data; /* its content */
+	char *owned;	  /* to be freed, if not NULL */
 	int err;
 	struct why why;
 };
@@ -175,6 +175,8 @@ void read_ahead(struct view *v, uint32_t first, uint32_t last, bool missed);
 /* Whoever waits for the loop or holds a view holds a reference (c->refs++). */
 void cache_unref(struct cache *c);
 void query_free(struct cache *c); /* what query.c keeps */
+/* Is this tag signed? The callback gets no view. */
+void query_check(struct cache *c, const char *name, const char *tag, cache_view_fn *done, void *arg);
 void cache_job(struct cache *c, job_fn *run, job_fn *done, void *arg);
 
 /* place.c. What (place) lists now, or listed when it could answer last. The callback comes on the loop, once, and gets
@@ -195,7 +197,7 @@ struct lack {
 	struct registry_part part;
 	struct buf bytes;
 	struct spool *spool; /* where parts cannot be had: all of the blob */
-	bool there, whole; /* whole: in a spool, whatever the server can */
+	bool there, whole;   /* whole: in a spool, whatever the server can */
 	struct load *load;
 };
 
@@ -233,11 +235,11 @@ void load_give_manifest(struct load *l, struct buf *bytes);
 
 /* spool.c: a whole blob in an unnamed file, verified; for servers that do not serve parts. One of each at a time. */
 typedef void spool_fn(void *arg, int err, const struct why *why, struct spool *s);
-void spool_get(struct cache *c, struct registry *r, const char *repository, const struct digest *d, uint64_t size,
-	spool_fn *done, void *arg);
+void spool_get(struct cache *c, struct registry *r, const char *repository, const struct digest *d,
+	uint64_t size, spool_fn *done, void *arg);
 struct spool *spool_ref(struct spool *s);
 void spool_put(struct spool *s);
-void spool_stop(struct cache *c); /* when the cache closes */
+void spool_stop(struct cache *c);		/* when the cache closes */
 const char *spool_bytes(const struct spool *s); /* all of it, mapped; any thread */
 /* import.c: all chunks of the layer of (chunk) out of its blob, in the background. */
 void import_layer(struct view *v, uint32_t chunk, struct spool *s);

@@ -48,7 +48,9 @@ struct spool *load_spool(struct load *l, const struct digest *d, uint64_t size)
 	if (*at)
 		return (*at)->there ? (*at)->spool : NULL;
 	*at = xcalloc(1, sizeof(**at));
-	(*at)->part = (struct registry_part){ .repository = l->repository, .digest = *d, .size = size, .len = size };
+	(*at)->part = (struct registry_part){
+		.repository = l->repository, .digest = *d, .size = size, .len = size
+	};
 	(*at)->whole = true;
 	(*at)->load = l;
 	return NULL;
@@ -90,8 +92,8 @@ static int fetch_manifest(struct load *l, const struct digest *d, struct buf *ou
 	return 0;
 }
 
-int load_part(struct load *l, const struct digest *d, uint64_t size, uint64_t off, void *to,
-	size_t len, struct why *why)
+int load_part(struct load *l, const struct digest *d, uint64_t size, uint64_t off, void *to, size_t len,
+	struct why *why)
 {
 	struct registry *r = l->registry;
 	struct registry_part p = {
@@ -127,8 +129,8 @@ int load_manifest(struct load *l, const struct digest *d, struct buf *out, struc
 }
 
 /* A whole blob of the size that its descriptor says. */
-int load_blob(struct load *l, const struct descriptor *d, const char *what, uint64_t max,
-	struct buf *out, struct why *why)
+int load_blob(struct load *l, const struct descriptor *d, const char *what, uint64_t max, struct buf *out,
+	struct why *why)
 {
 	if (d->size > max)
 		return why_fail(

@@ -74,7 +74,8 @@ static void ask_all(struct load *l)
 		n->part.repository = l->repository;
 		l->pending++;
 		if (n->whole) {
-			spool_get(l->cache, l->registry, l->repository, &n->part.digest, n->part.size, spooled, n);
+			spool_get(l->cache, l->registry, l->repository, &n->part.digest, n->part.size,
+				spooled, n);
 			continue;
 		}
 		l->registry->ops->ask(l->registry, &n->part, part_came, n);

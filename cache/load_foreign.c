@@ -27,7 +27,8 @@ int load_whole(struct load *l, const struct descriptor *d, const char **bytes, s
 	int err = 0;
 	if (!l->cache || !l->cache->unpacker)
 		return why_fail(why, -EBADMSG,
-			"the layer has no annotations of zstd:chunked, so it cannot be read file by file, and there is no "
+			"the layer has no annotations of zstd:chunked, so it cannot be read file by file, "
+			"and there is no "
 			"program here that reads it otherwise");
 	if (!w && registry_is_remote(l->registry)) {
 		struct spool *s = load_spool(l, &d->digest, d->size);

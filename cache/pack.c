@@ -150,9 +150,9 @@ static void attach(struct pack *p)
 	int fds[2];
 	if (p->fd >= 0 || p->count == 0 || clock_mono_ns() < p->retry)
 		return;
-	int err = room_take(p->room, have_len(p));
+	int err = open_files(p, fds);
 	if (!err)
-		err = open_files(p, fds);
+		room_note(p->room, have_len(p)); /* and no more: a claim may attach in the loop */
 	if (err) {
 		p->retry = clock_mono_ns() + RETRY_NS;
 		if (!atomic_exchange(&p->told, true))

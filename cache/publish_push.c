@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define TRIES	 3
-#define PATIENCE      10000 /* ms */
+#define PATIENCE      5000 /* ms */
 #define PATIENCE_BODY 60000 /* a registry may check a large blob before it answers */
 #define PAUSE_US 500000
 

@@ -29,6 +29,7 @@ struct names_job {
 	uint32_t count, pending, answered;
 	struct buf missing; /* in words: who could not tell its names */
 	struct names *before, *after;
+	bool checked; /* signatures that had to be fetched were looked at */
 	int err;
 	struct why why;
 };
@@ -68,10 +69,26 @@ static void merge_run(void *arg)
 	}
 }
 
+static void names_done(void *arg);
+
+static void names_checked(void *arg)
+{
+	struct names_job *j = arg;
+	names_put(j->after);
+	j->after = NULL;
+	j->err = why_fail(&j->why, -ECANCELED, "the cache is closing");
+	cache_job(j->cache, merge_run, names_done, j);
+}
+
 static void names_done(void *arg)
 {
 	struct names_job *j = arg;
 	struct cache *c = j->cache;
+	if (!j->err && c->trust && !j->checked) {
+		j->checked = true;
+		if (trust_check_names(c, j->lists, j->count, names_checked, j))
+			return;
+	}
 	if (!j->err) {
 		names_put(c->names);
 		c->names = names_get(j->after);
@@ -183,6 +200,7 @@ struct view_query {
 	struct load load, check; /* check: of the signature, before */
 	struct trust_question question;
 	bool trusted;
+	bool only_check; /* nobody wants to see it: only whether it is signed */
 	int err;
 	struct why why;
 };
@@ -312,6 +330,13 @@ static void load_view(struct view_query *q)
 		ask_trust(q);
 		return;
 	}
+	if (q->cache->trust && !q->by_digest)
+		trust_note_tag(q->cache->trust, q->name, q->reference, true);
+	if (q->only_check) {
+		q->err = 0;
+		answer_view(q, NULL);
+		return;
+	}
 	struct cache *c = q->cache;
 	struct content *content = content_find(c, &q->digest);
 	q->err = 0;
@@ -351,8 +376,12 @@ static void not_trusted(struct view_query *q, int err, const struct why *why)
 {
 	struct cache *c = q->cache;
 	q->err = why_fail(&q->why, err, "%s:%s: %s", q->name, q->reference, why->text);
-	memset(c->merged, 0, sizeof(c->merged)); /* it may have to go from the names */
-	c->names_at = 0;
+	bool news = q->by_digest || err != -EKEYREJECTED ||
+		    trust_note_tag(c->trust, q->name, q->reference, false);
+	if (news) { /* it may have to go from the names */
+		memset(c->merged, 0, sizeof(c->merged));
+		c->names_at = 0;
+	}
 	answer_view(q, NULL);
 }
 
@@ -487,11 +516,13 @@ static void begin_view(void *arg)
 		resolve(q);
 }
 
-void cache_view(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg)
+static void ask_view(struct cache *c, const char *name, const char *reference, bool only_check,
+	cache_view_fn *done, void *arg)
 {
 	struct view_waiter *w = xmalloc(sizeof(*w));
 	struct view_query *q = c->views_waiting;
-	while (q && (strcmp(q->name, name) != 0 || strcmp(q->reference, reference) != 0))
+	while (q && (q->only_check != only_check || strcmp(q->name, name) != 0 ||
+			    strcmp(q->reference, reference) != 0))
 		q = q->next;
 	*w = (struct view_waiter){ q ? q->waiters : NULL, done, arg };
 	if (q) {
@@ -500,6 +531,7 @@ void cache_view(struct cache *c, const char *name, const char *reference, cache_
 	}
 	q = xcalloc(1, sizeof(*q));
 	q->cache = c;
+	q->only_check = only_check;
 	q->name = xstrdup(name);
 	q->reference = xstrdup(reference);
 	q->waiters = w;
@@ -511,4 +543,14 @@ void cache_view(struct cache *c, const char *name, const char *reference, cache_
 		loop_defer(c->loop, begin_view, q);
 	else
 		resolve(q);
+}
+
+void cache_view(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg)
+{
+	ask_view(c, name, reference, false, done, arg);
+}
+
+void query_check(struct cache *c, const char *name, const char *tag, cache_view_fn *done, void *arg)
+{
+	ask_view(c, name, tag, true, done, arg);
 }

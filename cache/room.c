@@ -334,6 +334,12 @@ int room_take(struct room *r, uint64_t bytes)
 	return err;
 }
 
+void room_note(struct room *r, uint64_t bytes)
+{
+	if (r)
+		r->used += (bytes + 4095) / 4096 * 4096;
+}
+
 int room_make(struct room *r, uint64_t bytes)
 {
 	struct count k;
@@ -378,7 +384,8 @@ static uint64_t default_quota(int dirfd)
 {
 	struct statvfs st;
 	uint64_t all = fstatvfs(dirfd, &st) == 0 ? (uint64_t)st.f_blocks * st.f_frsize : 0;
-	return all / 5 > QUOTA_LEAST ? all / 5 : QUOTA_LEAST;
+	uint64_t share = all / 5 & ~((UINT64_C(1) << 20) - 1); /* a number that can be read */
+	return share > QUOTA_LEAST ? share : QUOTA_LEAST;
 }
 
 struct room *room_open(int dirfd, uint64_t quota)

@@ -31,6 +31,8 @@ void room_close(struct room *r); /* NULL is fine */
 /* All take a NULL room: then there is always room. */
 /* Something of (bytes) is about to be kept. 0, or -ENOSPC: nothing that may go would make room for it. */
 int room_take(struct room *r, uint64_t bytes);
+/* So little was kept that nobody has to go for it now: only adds. Does not wait. */
+void room_note(struct room *r, uint64_t bytes);
 /* The disk is full although the quota is not: 0 if something went, so that it is worth another try; or -ENOSPC. */
 int room_make(struct room *r, uint64_t bytes);
 /* Counts, takes away what is above the quota and what an interrupted process left half-written. */

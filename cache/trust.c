@@ -22,6 +22,7 @@ struct verdict {
 	struct digest digest;
 	char signatures[DIGEST_TEXT_LEN + 1]; /* "": there is no tag */
 	bool good;
+	bool of_tag; /* trust_note_tag's: neither counted nor told */
 	char *words;
 };
 
@@ -133,11 +134,67 @@ void trust_status(struct trust *t, struct buf *out)
 		t->bad ? "; why is in log" : "");
 	for (uint32_t i = 0; i < BUCKETS; i++)
 		for (const struct verdict *v = t->buckets[i]; v; v = v->next)
-			if (!v->good && said++ < SHOWN_NAMES)
+			if (!v->good && !v->of_tag && said++ < SHOWN_NAMES)
 				buf_printf(out, "  %s: %s\n", v->name, v->words);
 	if (said > SHOWN_NAMES)
 		buf_printf(out, "  and %u more\n", said - SHOWN_NAMES);
 	pthread_mutex_unlock(&t->lock);
+}
+
+static void digest_of_tag(const char *tag, struct digest *d)
+{
+	autofree char *text = xasprintf("tag %s", tag);
+	digest_of(text, strlen(text), d);
+}
+
+bool trust_note_tag(struct trust *t, const char *name, const char *tag, bool good)
+{
+	struct digest d;
+	bool changed = true;
+	digest_of_tag(tag, &d);
+	pthread_mutex_lock(&t->lock);
+	struct verdict **at = slot_of(t, name, &d);
+	if (!*at && t->count < MAX_VERDICTS) {
+		*at = xcalloc(1, sizeof(**at));
+		(*at)->name = xstrdup(name);
+		(*at)->digest = d;
+		(*at)->words = xstrdup("");
+		(*at)->of_tag = true;
+		strcpy((*at)->signatures, "tag");
+		t->count++;
+	} else if (*at)
+		changed = (*at)->good != good;
+	if (*at)
+		(*at)->good = good;
+	pthread_mutex_unlock(&t->lock);
+	return changed;
+}
+
+bool trust_has_signatures(const struct names *list, const char *name)
+{
+	const struct name *n = names_find(list, name, NULL), *first = names_at(list, 0),
+			  *end = first + names_count(list);
+	while (n && n > first && strcmp(n[-1].name, name) == 0)
+		n--;
+	for (; n && n < end && strcmp(n->name, name) == 0; n++)
+		if (cosign_is_tag(n->tag))
+			return true;
+	return false;
+}
+
+/* The registry tells digests one by one; but where no tag is a signature's, nothing is signed. */
+static bool shows_tag(struct cache *c, const struct names *list, const struct name *n)
+{
+	struct digest d;
+	if (!trust_has_signatures(list, n->name)) {
+		if (trust_note_tag(c->trust, n->name, n->tag, false))
+			log_warn("kernels/%s/%s is not shown: it is not signed, and -o verify asks for a "
+				 "good signature",
+				n->name, n->tag);
+		return false;
+	}
+	digest_of_tag(n->tag, &d);
+	return trust_verdict(c->trust, n->name, &d, "tag", NULL) != 0;
 }
 
 /* --- checking ----------------------------------------------------------------------------------- */
@@ -230,8 +287,8 @@ bool trust_shows(struct cache *c, struct registry *r, const struct names *list, 
 {
 	char tag[COSIGN_TAG_LEN + 1];
 	struct digest d;
-	if (digest_parse(n->digest, &d) < 0) /* the registry tells digests one by one: when it is looked up */
-		return true;
+	if (digest_parse(n->digest, &d) < 0)
+		return shows_tag(c, list, n);
 	cosign_tag(&d, tag);
 	const struct name *sig = names_find(list, n->name, tag);
 	int verdict = trust_verdict(c->trust, n->name, &d, sig ? sig->digest : NULL, NULL);

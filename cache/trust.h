@@ -34,6 +34,18 @@ struct trust_question {
 };
 int trust_check(struct load *l, const struct trust_question *q, struct why *why);
 
+/* What is known of a tag whose digest the registry tells only when it is asked: (good), until it is noted anew. True if
+ * that is news. */
+bool trust_note_tag(struct trust *t, const char *name, const char *tag, bool good);
+/* Has the repository any tag of a signature? */
+bool trust_has_signatures(const struct names *list, const char *name);
+
+/* The loop: looks at the signatures of what remote registries list (lists[i] is of place i) and of which that is not known;
+ * (done) comes when all are known or some seconds have passed, in which case the rest is looked at in the background.
+ * False: all are known; (done) does not come. */
+bool trust_check_names(
+	struct cache *c, struct names *const *lists, uint32_t count, void (*done)(void *arg), void *arg);
+
 /* A worker: is (n), which (list) of registry (r) lists, to be shown? */
 bool trust_shows(struct cache *c, struct registry *r, const struct names *list, const struct name *n);
 

@@ -37,7 +37,8 @@ docker_registry() {
 	server_up docker-registry
 }
 
-# static_server DIR [LINES OF nginx location]: serves DIR as files
+# static_server DIR [LINES OF nginx location]: serves DIR as files; with $TLS, over https with a certificate for
+# 127.0.0.1, whose authority is $TLS/cert.pem
 static_server() {
 	local dir=$1 i port conf=$T/nginx.$RANDOM
 	mkdir -p "$conf"
@@ -53,7 +54,8 @@ static_server() {
 			access_log $conf/access.log;
 			client_body_temp_path $conf/body; proxy_temp_path $conf/proxy; fastcgi_temp_path $conf/fcgi;
 			uwsgi_temp_path $conf/uwsgi; scgi_temp_path $conf/scgi;
-			server { listen 127.0.0.1:$port; root $dir; sendfile on; location / { ${2:-} } }
+			server { listen 127.0.0.1:$port${TLS:+ ssl}; root $dir;
+			${TLS:+ssl_certificate $TLS/cert.pem; ssl_certificate_key $TLS/key.pem;} sendfile on; location / { ${2:-} } }
 			}
 		END
 		nginx -p "$conf" -c "$conf/nginx.conf" -e "$conf/error.log" >"$conf/out" 2>&1 &

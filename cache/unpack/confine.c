@@ -84,7 +84,7 @@ void confine(void)
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_FSIZE, 0);
 	limit(RLIMIT_CPU, CPU_MAX_S);
-#ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes of addresses */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which reserve terabytes of addresses */
 	limit(RLIMIT_AS, MEMORY_MAX);
 #endif
 	drop_user();

@@ -20,7 +20,7 @@ session() {
 	shift 3
 	{ cat "$T/head" - && echo halt && echo "wait GONE"; } |
 		timeout 120 "$TOOLS/deploy/cokernel" "$ROS/images/vmlinuz" "$ROS/images/initrd" \
-			"$OPTIONS maxcpus=$ros mem=256M" "$ros" "$hrt" 386 "$T/$name.out" "$@" >"$T/$name" 2>"$T/$name.err"
+			"$OPTIONS mem=256M ${ONLINE:-maxcpus=$ros}" "$ros" "$hrt" "${MIB:-386}" "$T/$name.out" "$@" >"$T/$name" 2>"$T/$name.err"
 }
 head_for() { # HRT-CPUS
 	printf '%s\n' "wait READY" "config cpus = $1" "config memory = $((128 << 20))" "config address = $((256 << 20))" \
@@ -77,7 +77,8 @@ if command -v mksquashfs >/dev/null; then
 	mkdir -p "$T/root"/{dev,proc,sys,tmp,etc}
 	echo hi >"$T/root/etc/motd"
 	mksquashfs "$T/root" "$T/root.sq" -quiet -no-progress >/dev/null
-	root=(-drive "if=none,id=r,file=$T/root.sq,format=raw,readonly=on" -device "virtio-blk-pci,drive=r")
+	# shellcheck disable=SC2054
+	root=(-drive "if=none,id=r,file=$T/root.sq,format=raw,readonly=on" -device virtio-blk-pci,drive=r)
 fi
 echo "not a kernel" >"$T/text.elf"
 head -c 700 "$KERNEL" >"$T/cut.elf"
@@ -131,7 +132,15 @@ session header 2 1 <"$T/words"
 has header 1 "a kernel with the Multiboot 2 HRT header boots" "CONSOLE hello from 1 CPU"
 has header 2 "and has its calls made" "COUNT 110 served 0 delegated 200 "
 like "one kernel at a time" "$(cat "$T/header")" "REFUSED a kernel runs already"
-is "interrupts that nobody asked for: 0" "$(grep "^ENDED exited" "$T/header" | grep -vc "stray 0:")" 0
+is "interrupts that nobody asked for" "$(grep "^ENDED exited" "$T/header" | grep -vc "stray 0:")" 0
+
+# A CPU that Linux has started goes offline for the kernel, and comes back each time. The partition is above 4 GiB.
+head_for 1
+printf '%s\n' "config address = $((4 << 30))" "boot loop 200" "wait ENDED" "boot pages" "wait ENDED" "boot quiet 300" "wait ENDED" >"$T/words"
+ONLINE=no_ipi_broadcast=1 MIB=4096 session online 1 1 <"$T/words"
+has online 1 "a CPU is taken from Linux, and memory above 4 GiB" "COUNT 110 served 0 delegated 200 "
+is "page faults there" "$(of online 2 | grep -c "^CONSOLE ok")" 23
+has online 3 "nobody interrupts it, with no_ipi_broadcast" "ENDED exited 0 stray 0:"
 
 # --- a kernel that writes over Linux takes the machine with it, and nothing else ---
 head_for 1

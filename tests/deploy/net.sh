@@ -60,6 +60,7 @@ like "of each" "$forwards" "^udp:127.0.0.1:[1-9][0-9]*->53"
 is "each its own" "$(sed 's/->.*//' <<<"$forwards" | sort -u | wc -l)" 3
 inside=$(sed -n 's/^tcp:127.0.0.1:\([0-9]*\)->11211$/\1/p' <<<"$forwards")
 ask() { (exec 3<>"/dev/tcp/127.0.0.1/$1" && printf '%b' "$2" >&3 && timeout "$SLOW" cat <&3) | tr -d '\r'; }
+within "$SLOW" grep -q listening "$M/run/f/console"
 is "it answers there" "$(ask "$inside" 'version\r\nquit\r\n')" "VERSION 1.0"
 with "net = user restrict" "args = 10.0.2.2 $port"
 deploy s

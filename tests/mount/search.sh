@@ -48,7 +48,10 @@ many 1 3000
 before=$(rss)
 many 3001 20000
 after=$(rss)
-ok "17,000 different searches take no memory ($before then $after KiB)" [ $((after - before)) -lt 4000 ]
+case $BUILD in
+*-asan | *-tsan) skip "17,000 different searches take no memory" "sanitizers keep what was freed" ;;
+*) ok "17,000 different searches take no memory ($before then $after KiB)" [ $((after - before)) -lt 4000 ] ;;
+esac
 is "and searching goes on" "$(first name:sort)" "sort:1.0"
 
 "$DIVERFS" publish "$BUILD/stage/upper" "$REGISTRY" zzyzx:1.0 >/dev/null

@@ -4,7 +4,7 @@
 # shellcheck disable=SC2034
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
-need nginx
+need nginx openssl
 
 make_kernel "$T/k" art 9000000
 mkdir -p "$T/www"
@@ -48,3 +48,20 @@ REGISTRY=http://$ADDR/none
 mount_registry
 fails "an address with nothing there" "host|denied" ls "$M/kernels"
 like "is said" "$(cat "$M/log")" "neither a registry \(/v2/\) nor an OCI image layout"
+unmount_registry
+
+# TLS: verified, by an authority of one's own
+mkdir "$T/tls"
+openssl req -x509 -newkey rsa:2048 -nodes -keyout "$T/tls/key.pem" -out "$T/tls/cert.pem" -days 2 -subj /CN=tests \
+	-addext subjectAltName=IP:127.0.0.1 2>/dev/null
+chmod -R a+rX "$T/tls"
+rm -r "$T/cache"
+TLS=$T/tls
+static_server "$T/www"
+REGISTRY=https://$ADDR/layout
+mount_registry
+fails "a certificate that nobody vouches for" "host" ls "$M/kernels"
+like "is said" "$(cat "$M/log")" "registry $REGISTRY: .*certificate"
+unmount_registry
+mount_registry -o "ca=$T/tls/cert.pem"
+ok "with its authority, it is read" same "$T/k" "$M/kernels/art/1.0"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* config.c: the lines of CONFIG. */
+/* config.c: the lines of CONFIG, in the grammar of cache/base/conf.h as far as a program writes it. */
 #include "deployers/cokernel/agent/parts.h"
 
 #include <errno.h>
@@ -64,6 +64,33 @@ static int set(struct config *c, const char *key, const char *value)
 	return 0; /* a key that is not known is of a later revision, and harmless */
 }
 
+static char escaped(char **from)
+{
+	char *p = *from + 1, digits[3] = { 0 };
+
+	*from = p + (*p != 0);
+	if (*p == 'n' || *p == 't')
+		return *p == 'n' ? '\n' : '\t';
+	if (*p != 'x' || !p[1] || !p[2])
+		return *p;
+	memcpy(digits, p + 1, 2);
+	*from = p + 3;
+	return (char)strtoul(digits, NULL, 16);
+}
+
+/* A value in quotes, in place. */
+static char *unquote(char *value)
+{
+	char *from = value + 1, *to = value;
+
+	if (*value != '"')
+		return value;
+	while (*from && *from != '"')
+		*to++ = *from == '\\' ? escaped(&from) : *from++;
+	*to = 0;
+	return value;
+}
+
 int config_parse(char *lines, struct config *c)
 {
 	char *line, *rest = lines;
@@ -80,7 +107,7 @@ int config_parse(char *lines, struct config *c)
 			key_end--;
 		*key_end = 0;
 		value += 1 + strspn(value + 1, " ");
-		err = set(c, line, value);
+		err = set(c, line, unquote(value));
 	}
 	return err;
 }

@@ -122,7 +122,7 @@ static int add_segment(struct image *i, const Elf64_Phdr *p)
 	if (s->file_bytes > s->bytes || !part(i, s->file, s->file_bytes))
 		return fail(-ENOEXEC, "a segment of the image is not in the file");
 	if (s->physical > PHYSICAL_MAX || s->bytes > PHYSICAL_MAX || !is_high(s->virtual) ||
-		!is_high(s->virtual + s->bytes - 1))
+		!is_high(s->virtual + s->bytes + 2 * MIB))
 		return fail(-ENOEXEC,
 			"a segment of the image is for %#llx (physical %#llx): not in the high half",
 			(unsigned long long)s->virtual, (unsigned long long)s->physical);

@@ -84,6 +84,9 @@ int layout_make(struct hrt *h)
 	uint64_t partition_end = h->lease.address + h->lease.bytes, next = 0, bytes;
 
 	*at = (struct layout){ .mapped = up(partition_end > 4 * GIB ? partition_end : 4 * GIB, 2 * MIB) };
+	if (h->image.direct_map + at->mapped < h->image.direct_map)
+		return fail(-ENOEXEC, "the image wants physical memory at %#llx, where %llu GiB do not fit",
+			(unsigned long long)h->image.direct_map, (unsigned long long)(at->mapped / GIB));
 	lay_out_area(at);
 	at->tables = take(&next, table_pages(at, &h->image) * 4096);
 	at->tables_end = next;

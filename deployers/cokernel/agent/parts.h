@@ -120,7 +120,9 @@ static inline void *hrt_at(struct hrt *h, uint64_t physical)
 }
 
 /* rings.c: one HRT a process */
-int rings_start(struct hrt *h, int console_port, void (*on_message)(const struct guest_message *m));
+/* Before the HRT runs, while what the area says is ours. */
+void rings_open(struct hrt *h, int console_port, void (*on_message)(const struct guest_message *m));
+int rings_start(void);
 void rings_send(unsigned type, uint64_t value);
 void rings_drain(void); /* what is left in the rings when the HRT has stopped */
 

@@ -19,7 +19,12 @@ struct rule {
 	size_t path_len;
 };
 
-static struct rule *rules;
+struct policy {
+	struct rule *rules;
+	struct policy *older;
+};
+
+static struct policy *policy; /* NULL: everything is allowed */
 
 static int parse_calls(struct rule *r, char *text)
 {
@@ -57,12 +62,13 @@ static int parse_path(struct rule *r, char *path)
 /* 1: there was no rule in the line. */
 static int parse_line(char *line, struct rule *r)
 {
+	*r = (struct rule){ 0 };
 	line += strspn(line, " \t");
 	if (!*line || *line == '#')
 		return 1;
 	char *action = strsep(&line, " "), *calls = line ? strsep(&line, " ") : NULL;
 
-	*r = (struct rule){ .allow = !strcmp(action, "allow") };
+	r->allow = !strcmp(action, "allow");
 	if (!calls || (!r->allow && strcmp(action, "refuse")))
 		return fail(-EINVAL, "policy: %.64s: a line is  allow|refuse CALLS [PATH]", action);
 	int err = parse_calls(r, calls);
@@ -80,30 +86,49 @@ static void drop(struct rule *list)
 	}
 }
 
+static int parse(char *text, struct rule **list)
+{
+	struct rule r, **tail = list;
+	char *line;
+
+	while ((line = strsep(&text, "\n"))) {
+		int err = parse_line(line, &r);
+
+		if (err > 0)
+			continue;
+		*tail = err ? NULL : malloc(sizeof(r));
+		if (!*tail) {
+			free(r.path);
+			return err ? err : -ENOMEM;
+		}
+		**tail = r;
+		tail = &(*tail)->next;
+	}
+	return 0;
+}
+
 int policy_set(const char *text, size_t len)
 {
-	char *copy = strndup(text ? text : "", len), *rest = copy, *line;
-	struct rule *list = NULL, **tail = &list, r;
-	int err = copy ? 0 : -ENOMEM;
+	char *copy = strndup(text ? text : "", len);
+	struct policy *next = calloc(1, sizeof(*next));
+	int err = copy && next ? parse(copy, &next->rules) : -ENOMEM;
 
-	while (!err && (line = strsep(&rest, "\n"))) {
-		int none = parse_line(line, &r);
-
-		if (none > 0)
-			continue;
-		err = none;
-		*tail = err ? NULL : malloc(sizeof(r));
-		if (!*tail)
-			err = err ? err : -ENOMEM;
-		else
-			**tail = r, tail = &(*tail)->next;
-	}
 	free(copy);
-	if (err)
-		drop(list);
-	else
-		__atomic_store_n(&rules, list, __ATOMIC_RELEASE);
-	return err;
+	if (err) {
+		drop(next ? next->rules : NULL);
+		free(next);
+		return err;
+	}
+	next->older = policy;
+	__atomic_store_n(&policy, next, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static const struct rule *first(void)
+{
+	const struct policy *p = __atomic_load_n(&policy, __ATOMIC_ACQUIRE);
+
+	return p ? p->rules : NULL;
 }
 
 static bool is_for(const struct rule *r, uint64_t number)
@@ -113,7 +138,7 @@ static bool is_for(const struct rule *r, uint64_t number)
 
 bool policy_has_paths(uint64_t number)
 {
-	for (const struct rule *r = __atomic_load_n(&rules, __ATOMIC_ACQUIRE); r; r = r->next)
+	for (const struct rule *r = first(); r; r = r->next)
 		if (r->path && is_for(r, number))
 			return true;
 	return false;
@@ -137,7 +162,7 @@ static bool matches(const struct rule *r, const char *const *paths, size_t count
 
 bool policy_allows(uint64_t number, const char *const *paths, size_t count)
 {
-	for (const struct rule *r = __atomic_load_n(&rules, __ATOMIC_ACQUIRE); r; r = r->next)
+	for (const struct rule *r = first(); r; r = r->next)
 		if (is_for(r, number) && matches(r, paths, count))
 			return r->allow;
 	return true;

@@ -179,11 +179,12 @@ static int begin(const struct run *r)
 	if (console < 0)
 		return console;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	rings_open(&hrt, console, on_message);
 	err = hrt_boot(&hrt);
 	if (err)
 		return err;
 	wire_post(parent, AGENT_ALIVE, NULL, 0); /* before anything that the HRT says */
-	err = rings_start(&hrt, console, on_message);
+	err = rings_start();
 	if (!err)
 		err = slots_start(&hrt);
 	if (err)

@@ -40,7 +40,7 @@ static pthread_mutex_t draining = PTHREAD_MUTEX_INITIALIZER, sending = PTHREAD_M
 static void open_out(struct out *o, int number)
 {
 	o->ring = &hrt->area->rings[number];
-	o->bytes = o->ring->bytes; /* we wrote it just now */
+	o->bytes = o->ring->bytes;
 	o->data = (uint8_t *)hrt->area + o->ring->offset;
 }
 
@@ -187,7 +187,7 @@ void rings_drain(void)
 		;
 }
 
-int rings_start(struct hrt *h, int console_port, void (*on_message)(const struct guest_message *m))
+void rings_open(struct hrt *h, int console_port, void (*on_message)(const struct guest_message *m))
 {
 	hrt = h;
 	port = console_port;
@@ -196,7 +196,12 @@ int rings_start(struct hrt *h, int console_port, void (*on_message)(const struct
 	open_out(&messages, GUEST_MESSAGES_OUT);
 	open_in(&typed, GUEST_CONSOLE_IN);
 	open_in(&orders, GUEST_MESSAGES_IN);
+}
+
+int rings_start(void)
+{
 	int err = thread_start(take_out, NULL);
+
 	if (!err && port >= 0)
 		err = thread_start(put_typed, NULL);
 	return err;

@@ -9,8 +9,9 @@
 #define MADE(X)                                                                                              \
 	X(read, "f")                                                                                         \
 	X(write, "f")                                                                                        \
-	X(close, "f") X(fstat, "f") X(lseek, "f") X(pread64, "f") X(pwrite64, "f") X(readv, "f") X(writev,   \
-		"f") X(preadv, "f") X(pwritev, "f") X(preadv2, "f") X(pwritev2, "f") X(ioctl, "f") X(fcntl,  \
+	X(close, "f")                                                                                        \
+	X(fstat, "f") X(lseek, "f") X(pread64, "f") X(pwrite64, "f") X(readv, "f") X(writev, "f") X(         \
+		preadv, "f") X(pwritev, "f") X(preadv2, "f") X(pwritev2, "f") X(ioctl, "f") X(fcntl,         \
 		"f") X(dup, "f") X(dup2, "ff") X(dup3, "ff") X(fsync, "f") X(fdatasync, "f") X(ftruncate,    \
 		"f") X(getdents, "f") X(getdents64, "f") X(fchdir, "f") X(fchmod, "f") X(fchown,             \
 		"f") X(flock, "f") X(fallocate, "f") X(fadvise64, "f") X(fstatfs, "f") X(fsetxattr,          \
@@ -61,14 +62,15 @@
 #define NEVER(X)                                                                                             \
 	X(mount)                                                                                             \
 	X(umount2)                                                                                           \
-	X(pivot_root) X(chroot) X(reboot) X(init_module) X(finit_module) X(delete_module) X(kexec_load) X(   \
-		kexec_file_load) X(ptrace) X(process_vm_readv) X(process_vm_writev) X(swapon) X(swapoff)     \
-		X(sethostname) X(setdomainname) X(acct) X(settimeofday) X(clock_settime) X(adjtimex)         \
-			X(clock_adjtime) X(iopl) X(ioperm) X(unshare) X(setns) X(bpf) X(perf_event_open)     \
-				X(userfaultfd) X(io_uring_setup) X(syslog) X(open_by_handle_at) X(fsopen)    \
-					X(fsmount) X(fsconfig) X(fspick) X(move_mount) X(open_tree)          \
-						X(mount_setattr) X(pidfd_getfd) X(pidfd_send_signal)         \
-							X(quotactl) X(vhangup) X(kcmp) X(keyctl) X(add_key)  \
-								X(request_key) X(seccomp) X(personality)
+	X(pivot_root)                                                                                        \
+	X(chroot) X(reboot) X(init_module) X(finit_module) X(delete_module) X(kexec_load) X(kexec_file_load) \
+		X(ptrace) X(process_vm_readv) X(process_vm_writev) X(swapon) X(swapoff) X(sethostname) X(    \
+			setdomainname) X(acct) X(settimeofday) X(clock_settime) X(adjtimex) X(clock_adjtime) \
+			X(iopl) X(ioperm) X(unshare) X(setns) X(bpf) X(perf_event_open) X(userfaultfd)       \
+				X(io_uring_setup) X(syslog) X(open_by_handle_at) X(fsopen) X(fsmount)        \
+					X(fsconfig) X(fspick) X(move_mount) X(open_tree) X(mount_setattr)    \
+						X(pidfd_getfd) X(pidfd_send_signal) X(quotactl) X(vhangup)   \
+							X(kcmp) X(keyctl) X(add_key) X(request_key)          \
+								X(seccomp) X(personality)
 
 #endif

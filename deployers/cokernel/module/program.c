@@ -24,6 +24,7 @@
 
 #define ASK_LIMIT (30 * HZ) /* the HRT may read a file for it */
 #define SPIN_NS	  20000
+#define AROUND	  (64ul << 10)
 
 struct found {
 	unsigned long pfn;
@@ -141,20 +142,31 @@ static vm_fault_t ask_and_retry(struct vm_fault *vmf, struct lease *l, bool writ
 	return VM_FAULT_SIGBUS;
 }
 
+static vm_fault_t insert_one(struct vm_area_struct *vma, unsigned long address, const struct found *f)
+{
+	unsigned long flags = vma->vm_flags;
+
+	if (!f->writable)
+		flags &= ~(VM_WRITE | VM_SHARED);
+	return vmf_insert_pfn_prot(vma, address & PAGE_MASK, f->pfn, vm_get_page_prot(flags));
+}
+
+/* With the page come those behind it that are there, up to the next multiple of AROUND: buffers are read in order. */
 static vm_fault_t insert(struct vm_fault *vmf, struct lease *l, bool write, int *err)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct found f;
-	unsigned long flags = vma->vm_flags;
+	unsigned long at = vmf->address & PAGE_MASK, end = min(round_down(at, AROUND) + AROUND, vma->vm_end);
 	vm_fault_t fault = VM_FAULT_NOPAGE;
+	struct found f;
 
 	down_read(&l->pages);
-	*err = look_up(l, vmf->address, write, &f);
-	if (!*err) {
-		if (!f.writable)
-			flags &= ~(VM_WRITE | VM_SHARED);
-		fault = vmf_insert_pfn_prot(vma, vmf->address & PAGE_MASK, f.pfn, vm_get_page_prot(flags));
-	}
+	*err = look_up(l, at, write, &f);
+	if (!*err)
+		fault = insert_one(vma, at, &f);
+	if (!*err && fault == VM_FAULT_NOPAGE)
+		for (at += PAGE_SIZE; at < end && !look_up(l, at, false, &f); at += PAGE_SIZE)
+			if (insert_one(vma, at, &f) != VM_FAULT_NOPAGE)
+				break;
 	up_read(&l->pages);
 	return fault;
 }

@@ -15,6 +15,7 @@
 #include <asm/pgtable.h>
 #include <linux/delay.h>
 #include <linux/io.h>
+#include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/string.h>
@@ -26,7 +27,7 @@ extern const u8 trampoline_begin[], trampoline_end[], trampoline_long[], trampol
 
 #define FIRST_PAGE 0x8000u
 #define LAST_PAGE  0xf000u
-#define ANSWER_MS  2000 /* a host that is busy may not run the CPU for a while */
+#define ANSWER	   (15 * HZ) /* a host that is busy may not run the CPU for a while */
 
 /* Held by the callers' lock, cpus_lock. */
 static unsigned int users;
@@ -133,7 +134,7 @@ static void send(u32 apic_id, u32 what)
 /* INIT, then STARTUP at the page, twice as the processors' manuals say. */
 static int start(u32 apic_id)
 {
-	int ms;
+	unsigned long until = jiffies + ANSWER;
 
 	set32(T_ALIVE, 0);
 	mb();
@@ -145,7 +146,7 @@ static int start(u32 apic_id)
 	usleep_range(200, 300);
 	if (!answered())
 		send(apic_id, APIC_DM_STARTUP | page_at >> 12);
-	for (ms = 0; ms < ANSWER_MS * 10 && !answered(); ms++)
+	while (!answered() && time_before(jiffies, until))
 		usleep_range(50, 100);
 	return answered() ? 0 : -ETIMEDOUT;
 }

@@ -48,7 +48,8 @@ int main(void)
 	SHOW(can(a + (5ul << 30) + PAGE, 1));
 	SHOW(can(a + (5ul << 30) + MIB, 0));
 	for (int i = 0; i < 200; i++)
-		mprotect(a + (unsigned long)i * PAGE, PAGE, PROT_READ | PROT_WRITE), a[(unsigned long)i * PAGE] = (char)i;
+		mprotect(a + (unsigned long)i * PAGE, PAGE, PROT_READ | PROT_WRITE),
+			a[(unsigned long)i * PAGE] = (char)i;
 	for (int i = 0; i < 200; i++)
 		sum += (unsigned char)a[(unsigned long)i * PAGE];
 	SHOW(sum);
@@ -61,9 +62,12 @@ int main(void)
 	SHOW(munmap(a + 10 * PAGE, 10 * PAGE));
 	SHOW(can(a + 15 * PAGE, 0));
 	SHOW(a[9 * PAGE] == 9 && a[20 * PAGE] == 20);
-	b = mmap(a + 10 * PAGE, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	b = mmap(a + 10 * PAGE, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		0);
 	SHOW(b == a + 10 * PAGE && *b == 0);
-	SHOW(mmap(a, PAGE, PROT_READ, MAP_FIXED_NOREPLACE | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EEXIST);
+	SHOW(mmap(a, PAGE, PROT_READ, MAP_FIXED_NOREPLACE | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+			MAP_FAILED &&
+		errno == EEXIST);
 	SHOW(munmap(a, 64ul << 30));
 	SHOW(can(a + 160 * PAGE, 0));
 

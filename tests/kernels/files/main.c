@@ -17,7 +17,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define SHOW(expression) printf("%s = %ld\n", #expression, (long)(expression))
+#define SHOW(expression)  printf("%s = %ld\n", #expression, (long)(expression))
 #define FAILS(expression) printf("%s: %d\n", #expression, (expression) < 0 ? errno : 0)
 
 static int p[2], q[2];

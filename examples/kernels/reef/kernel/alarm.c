@@ -61,7 +61,8 @@ static uint64_t nanoseconds(const uint64_t t[2])
 
 static struct interval interval(uint64_t left, uint64_t each)
 {
-	return (struct interval){ { each / SECOND, each % SECOND / 1000 }, { left / SECOND, left % SECOND / 1000 } };
+	return (struct interval){ { each / SECOND, each % SECOND / 1000 },
+		{ left / SECOND, left % SECOND / 1000 } };
 }
 
 CALL(setitimer)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * calls_memory.c: mmap and its family. Files are mapped by reading them: what is changed there or here later the other
- * side does not see, so a file mapped to be shared and written is refused.
+ * calls_memory.c: mmap and its family. Files are mapped by reading them, large ones of the delegate as they are touched, others
+ * at once: what is changed there or here later the other side does not see, so a file mapped to be shared and written is refused.
  */
 #include "delegate.h"
 #include "elf.h"
@@ -54,7 +54,9 @@ static long read_file(uint64_t fd, char *to, uint64_t len, uint64_t at)
 		uint64_t rest = len - (uint64_t)done;
 
 		if (delegated)
-			n = touch_out(to + done, rest) ? -ENOMEM : DELEGATE(17, fd, (uint64_t)to + (uint64_t)done, rest, at + (uint64_t)done);
+			n = touch_out(to + done, rest) ? -ENOMEM
+						       : DELEGATE(17, fd, (uint64_t)to + (uint64_t)done, rest,
+								 at + (uint64_t)done);
 		else
 			n = file->ops->pread(file, to + done, rest, at + (uint64_t)done);
 		done += n > 0 ? n : 0;
@@ -62,6 +64,30 @@ static long read_file(uint64_t fd, char *to, uint64_t len, uint64_t at)
 	if (file)
 		file_put(file);
 	return n < 0 ? n : done;
+}
+
+enum { CALL_FCNTL = 72, DUPFD_CLOEXEC = 1030, OURS_FROM = 20000, OURS_AT_LEAST = 500 };
+#define LAZY_FROM 0x100000u /* smaller mappings are read at once */
+
+/* A large file of the delegate is read as it is touched, by a descriptor of our own that the program does not meet. */
+static bool map_lazily(uint64_t fd, uint64_t a, uint64_t len, uint64_t offset)
+{
+	struct file *file = NULL;
+	long ours;
+
+	if (!program_runs || !delegate_there() || len < LAZY_FROM)
+		return false;
+	ours = DELEGATE(CALL_FCNTL, fd, DUPFD_CLOEXEC, OURS_FROM);
+	if (ours == -EINVAL) /* the agent may not have so many */
+		ours = DELEGATE(CALL_FCNTL, fd, DUPFD_CLOEXEC, OURS_AT_LEAST);
+	if (ours >= 0)
+		file = delegate_own((uint64_t)ours);
+	if (!file)
+		return false;
+	if (region_back(a, len, file, offset))
+		return true;
+	file_put(file);
+	return false;
 }
 
 static long map_file(struct frame *f, uint64_t len)
@@ -78,7 +104,10 @@ static long map_file(struct frame *f, uint64_t len)
 	a = choose(ARG1, len, flags, REGION_READ | REGION_WRITE);
 	if (a < 0 && a > -4096)
 		return a;
-	n = read_file(ARG5, (char *)a, ARG2, ARG6);
+	if (map_lazily(ARG5, (uint64_t)a, len, ARG6))
+		n = 0;
+	else
+		n = read_file(ARG5, (char *)a, ARG2, ARG6);
 	if (n < 0) {
 		region_remove((uint64_t)a, len);
 		return n;
@@ -108,7 +137,10 @@ CALL(mmap)
 
 CALL(munmap)
 {
-	return region_remove(ARG1, whole_pages(ARG2)) ? -EINVAL : 0;
+	long err = region_remove(ARG1, whole_pages(ARG2)) ? -EINVAL : 0;
+
+	region_settle();
+	return err;
 }
 
 CALL(mprotect)
@@ -127,6 +159,8 @@ static long move(struct frame *f, uint64_t old_len, uint64_t new_len, unsigned p
 
 	if (!(ARG4 & REMAP_MAYMOVE))
 		return -ENOMEM;
+	if (protection)
+		touch_in((void *)ARG1, old_len); /* what is read from a file is read now */
 	if (!(ARG4 & REMAP_FIXED))
 		to = region_add(space(), new_len, protection);
 	else if (to % PAGE || to + new_len < to || (to < ARG1 + old_len && ARG1 < to + new_len))

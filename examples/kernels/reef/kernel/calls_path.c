@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* calls_path.c: system calls about names, on the tree in memory. Every user is root, so permissions stop nobody. */
+#include "elf.h"
 #include "memfs.h"
 
 #define AT_FDCWD	    -100
@@ -36,6 +37,8 @@ static long find(int dirfd, const char *user, bool follow, struct place *p)
 	char *path = malloc(PATH_ROOM);
 	long err = path ? string_in(path, user, PATH_ROOM) : -ENOMEM;
 
+	if (err >= 0)
+		proc_refresh(path);
 	mutex_lock(&memfs_lock);
 	if (err >= 0) {
 		bool relative = *path != '/' && dirfd != AT_FDCWD;
@@ -150,6 +153,24 @@ long memfs_put(const char *path, uint32_t mode, char *data, uint64_t len, const 
 	return done(&p, err);
 }
 
+long memfs_give(const char *path, uint32_t mode, char *data, uint64_t len)
+{
+	struct place p;
+	long err = memfs_put(path, mode, data, len, NULL);
+
+	if (err)
+		return err;
+	mutex_lock(&memfs_lock);
+	err = place_find(memfs_root, path, false, &p);
+	if (err) {
+		mutex_unlock(&memfs_lock);
+		return err;
+	}
+	if (p.inode && p.inode->data == data)
+		p.inode->borrowed = false;
+	return done(&p, 0);
+}
+
 static long open_at(int dirfd, const char *path, unsigned flags, uint32_t mode)
 {
 	struct file *file = NULL;
@@ -252,10 +273,19 @@ CALL(statx)
 
 	if (err)
 		return err;
-	x = (struct statx){ .mask = 0x7ff, .blksize = (uint32_t)st.blksize, .nlink = (uint32_t)st.nlink,
-		.mode = (uint16_t)st.mode, .ino = st.ino, .size = (uint64_t)st.size, .blocks = (uint64_t)st.blocks,
-		.accessed = wide(st.accessed), .changed = wide(st.changed), .modified = wide(st.modified),
-		.rdev_major = (uint32_t)(st.rdev >> 8), .rdev_minor = st.rdev & 0xff, .dev_minor = 1 };
+	x = (struct statx){ .mask = 0x7ff,
+		.blksize = (uint32_t)st.blksize,
+		.nlink = (uint32_t)st.nlink,
+		.mode = (uint16_t)st.mode,
+		.ino = st.ino,
+		.size = (uint64_t)st.size,
+		.blocks = (uint64_t)st.blocks,
+		.accessed = wide(st.accessed),
+		.changed = wide(st.changed),
+		.modified = wide(st.modified),
+		.rdev_major = (uint32_t)(st.rdev >> 8),
+		.rdev_minor = st.rdev & 0xff,
+		.dev_minor = 1 };
 	return copy_out((void *)ARG5, &x, sizeof(x));
 }
 
@@ -439,7 +469,10 @@ static long link_at(int from_fd, const char *from, int to_fd, const char *to, bo
 		mutex_lock(&memfs_lock);
 		return done(&a, err);
 	}
-	err = !a.inode ? -ENOENT : b.inode ? -EEXIST : is(a.inode, S_IFDIR) ? -EPERM : dir_add(b.dir, b.name, b.len, a.inode);
+	err = !a.inode		     ? -ENOENT
+	      : b.inode		     ? -EEXIST
+	      : is(a.inode, S_IFDIR) ? -EPERM
+				     : dir_add(b.dir, b.name, b.len, a.inode);
 	place_put(&a);
 	return done(&b, err);
 }
@@ -554,9 +587,7 @@ CALL(truncate)
 
 	if (err)
 		return err;
-	return done(&p, !p.inode	      ? -ENOENT
-			: !is(p.inode, S_IFREG) ? -EISDIR
-					      : inode_resize(p.inode, ARG2));
+	return done(&p, !p.inode ? -ENOENT : !is(p.inode, S_IFREG) ? -EISDIR : inode_resize(p.inode, ARG2));
 }
 
 /* The second time is that of the last change of the bytes; the first, of reading, is not kept. */
@@ -576,7 +607,8 @@ CALL(utimensat)
 	if (p.inode && times[1].nanoseconds != UTIME_OMIT)
 		p.inode->modified = ARG3 && times[1].nanoseconds < 1000000000
 					    ? times[1]
-					    : (struct timespec){ (int64_t)(now / 1000000000), (int64_t)(now % 1000000000) };
+					    : (struct timespec){ (int64_t)(now / 1000000000),
+						      (int64_t)(now % 1000000000) };
 	return done(&p, p.inode ? 0 : -ENOENT);
 }
 
@@ -653,7 +685,10 @@ CALL(getcwd)
 	path = path_to(here(), room, room + PATH_ROOM);
 	mutex_unlock(&memfs_lock);
 	len = path ? strlen(path) + 1 : 0;
-	result = !path ? -ENOENT : len > ARG2 ? -ERANGE : copy_out((void *)ARG1, path, len) ? -EFAULT : (long)len;
+	result = !path				     ? -ENOENT
+		 : len > ARG2			     ? -ERANGE
+		 : copy_out((void *)ARG1, path, len) ? -EFAULT
+						     : (long)len;
 	free(room);
 	return result;
 }
@@ -675,8 +710,13 @@ struct statfs {
 
 static long statfs_out(void *user)
 {
-	struct statfs s = { .type = 0x858458f6 /* RAMFS_MAGIC */, .block = PAGE, .blocks = page_total() / PAGE,
-		.free = page_left() / PAGE, .available = page_left() / PAGE, .name_most = NAME_MOST, .fragment = PAGE };
+	struct statfs s = { .type = 0x858458f6 /* RAMFS_MAGIC */,
+		.block = PAGE,
+		.blocks = page_total() / PAGE,
+		.free = page_left() / PAGE,
+		.available = page_left() / PAGE,
+		.name_most = NAME_MOST,
+		.fragment = PAGE };
 
 	return copy_out(user, &s, sizeof(s));
 }

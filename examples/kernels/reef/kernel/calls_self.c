@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* calls_self.c: what the program is and where: one process of one user, root, on a machine of its own. */
+#include "delegate.h"
 #include "elf.h"
 
 #define ALWAYS(call, value)                                                                                  \
@@ -36,7 +37,8 @@ static long three_zeroes(struct frame *f)
 {
 	uint32_t zero = 0;
 
-	return copy_out((void *)ARG1, &zero, 4) || copy_out((void *)ARG2, &zero, 4) || copy_out((void *)ARG3, &zero, 4)
+	return copy_out((void *)ARG1, &zero, 4) || copy_out((void *)ARG2, &zero, 4) ||
+			       copy_out((void *)ARG3, &zero, 4)
 		       ? -EFAULT
 		       : 0;
 }
@@ -74,7 +76,10 @@ CALL(sysinfo)
 		uint16_t processes, pad[3];
 		uint64_t high, high_left;
 		uint32_t unit, pad2;
-	} s = { .uptime = (int64_t)(clock_ns() / 1000000000), .total = page_total(), .left = page_left(), .processes = 1,
+	} s = { .uptime = (int64_t)(clock_ns() / 1000000000),
+		.total = page_total(),
+		.left = page_left(),
+		.processes = 1,
 		.unit = 1 };
 
 	return copy_out((void *)ARG1, &s, sizeof(s));
@@ -110,6 +115,8 @@ CALL(prlimit64)
 {
 	if (ARG2 >= RLIMITS)
 		return -EINVAL;
+	if (ARG2 == RLIMIT_NOFILE && program_runs && delegate_there()) /* the descriptors are there */
+		return delegate_program(f, f->rax);
 	return ARG4 ? limit_out(ARG2, (void *)ARG4) : 0;
 }
 
@@ -144,8 +151,15 @@ CALL(times)
 	return (long)(clock_ns() / 10000000);
 }
 
-enum { PR_GET_DUMPABLE = 3, PR_SET_DUMPABLE = 4, PR_SET_NAME = 15, PR_GET_NAME = 16, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39,
-	PR_SET_VMA = 0x53564d41 };
+enum {
+	PR_GET_DUMPABLE = 3,
+	PR_SET_DUMPABLE = 4,
+	PR_SET_NAME = 15,
+	PR_GET_NAME = 16,
+	PR_SET_NO_NEW_PRIVS = 38,
+	PR_GET_NO_NEW_PRIVS = 39,
+	PR_SET_VMA = 0x53564d41
+};
 
 /* Names of threads are heard, and not kept. */
 CALL(prctl)

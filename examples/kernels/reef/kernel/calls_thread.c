@@ -40,8 +40,8 @@ static long refuse_process(const char *call)
 	static volatile bool said;
 
 	if (!__atomic_exchange_n(&said, true, __ATOMIC_SEQ_CST))
-		print("%s: %s: there is one process only, the program; it can have threads, and execve\n", KERNEL_NAME,
-			call);
+		print("%s: %s: there is one process only, the program; it can have threads, and execve\n",
+			KERNEL_NAME, call);
 	return -ENOSYS;
 }
 

@@ -2,7 +2,7 @@
 /* calls_time.c: what time it is, and waiting for a time. */
 #include "syscall.h"
 
-#define SECOND	     1000000000ull
+#define SECOND	      1000000000ull
 #define TIMER_ABSTIME 1u
 
 static struct timespec from_ns(uint64_t ns)

@@ -6,11 +6,11 @@
 #include "cokernel.h"
 #include "syscall.h"
 
-#define TAG_CMDLINE  1u
-#define TAG_MAP	     6u
-#define INFO_MOST    0x100000u
-#define FULL_NS	     20000000ull /* how long we wait for room in the console's ring */
-#define USABLE	     1u
+#define TAG_CMDLINE 1u
+#define TAG_MAP	    6u
+#define INFO_MOST   0x100000u
+#define FULL_NS	    20000000ull /* how long we wait for room in the console's ring */
+#define USABLE	    1u
 
 struct guest_cokernel *cokernel;
 static struct guest_tag_hrt hrt;
@@ -272,8 +272,14 @@ void cokernel_fault(const struct frame *f, uint64_t cr2)
 {
 	struct guest_panic *p = &cokernel->panic;
 
-	*p = (struct guest_panic){ .cpu = this_cpu()->number, .vector = (uint32_t)f->vector, .error = f->error, .rip = f->rip,
-		.rsp = f->rsp, .rbp = f->rbp, .cr2 = cr2, .cr3 = paging_root() };
+	*p = (struct guest_panic){ .cpu = this_cpu()->number,
+		.vector = (uint32_t)f->vector,
+		.error = f->error,
+		.rip = f->rip,
+		.rsp = f->rsp,
+		.rbp = f->rbp,
+		.cr2 = cr2,
+		.cr3 = paging_root() };
 }
 
 void cokernel_failed(const char *words)

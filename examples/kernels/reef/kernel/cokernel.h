@@ -9,10 +9,11 @@
 #include "kernel.h"
 
 extern struct guest_cokernel *cokernel;
-bool cokernel_read(const void *info); /* the boot information; fills boot, too. False: nothing can be done with it */
+bool cokernel_read(
+	const void *info); /* the boot information; fills boot, too. False: nothing can be done with it */
 unsigned cokernel_cpus(void);
 uint64_t cokernel_memory_end(void); /* physical; as far as the shared area */
-void cokernel_start(void);	     /* when there are threads */
+void cokernel_start(void);	    /* when there are threads */
 
 unsigned cokernel_slots(void);
 struct guest_slot *cokernel_slot(unsigned number);
@@ -27,7 +28,8 @@ void cokernel_console_write(const char *text, size_t len);
 size_t cokernel_console_read(void *buf, size_t len);
 void cokernel_tell(uint16_t type, uint64_t value);
 
-void cokernel_fault(const struct frame *f, uint64_t cr2); /* what the panic record says; then cokernel_failed */
+void cokernel_fault(
+	const struct frame *f, uint64_t cr2); /* what the panic record says; then cokernel_failed */
 void cokernel_failed(const char *words);
 void cokernel_end(int status) __attribute__((noreturn));
 

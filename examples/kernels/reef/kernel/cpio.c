@@ -21,7 +21,9 @@ static bool hex(const char *s, uint64_t *value)
 	*value = 0;
 	for (int i = 0; i < 8; i++) {
 		char c = s[i];
-		int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+		int digit = c >= '0' && c <= '9'		 ? c - '0'
+			    : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+								 : -1;
 
 		if (digit < 0)
 			return false;
@@ -127,7 +129,7 @@ long cpio_unpack(const char *archive, uint64_t len)
 		free(l);
 	}
 	if (err < 0)
-		print("%s: the archive of %lu bytes is no cpio of the form newc, or damaged, at byte %lu\n", KERNEL_NAME,
-			len, at);
+		print("%s: the archive of %lu bytes is no cpio of the form newc, or damaged, at byte %lu\n",
+			KERNEL_NAME, len, at);
 	return err < 0 ? err : 0;
 }

@@ -8,6 +8,7 @@
  */
 #include "delegate.h"
 #include "cokernel.h"
+#include "elf.h"
 #include "syscall.h"
 
 #define SPIN_NS 30000ull
@@ -157,20 +158,32 @@ long delegate_call(uint64_t call, const uint64_t arguments[6])
 	return result == -EINTR && cancelled ? -ERESTART : result;
 }
 
-enum { CALL_READ = 0, CALL_POLL = 7, CALL_PREAD = 17, CALL_SELECT = 23, CALL_RECVFROM = 45, CALL_GETDENTS = 217, CALL_EPOLL_WAIT = 232,
-	CALL_PSELECT = 270, CALL_PPOLL = 271, CALL_EPOLL_PWAIT = 281 };
+enum {
+	CALL_READ = 0,
+	CALL_POLL = 7,
+	CALL_PREAD = 17,
+	CALL_SELECT = 23,
+	CALL_RECVFROM = 45,
+	CALL_GETDENTS = 217,
+	CALL_EPOLL_WAIT = 232,
+	CALL_PSELECT = 270,
+	CALL_PPOLL = 271,
+	CALL_EPOLL_PWAIT = 281
+};
 #define TOUCH_MOST 0x400000u
 
 long delegate_program(struct frame *f, uint64_t number)
 {
-	const uint64_t arguments[6] = { ARG1, ARG2, ARG3, ARG4, ARG5, ARG6 };
 	long result;
 
+	if (proc_answers(f, number, &result))
+		return result;
 	/* What the agent is about to fill is brought here at once, not page by page. */
-	if ((number == CALL_READ || number == CALL_PREAD || number == CALL_RECVFROM || number == CALL_GETDENTS) &&
+	if ((number == CALL_READ || number == CALL_PREAD || number == CALL_RECVFROM ||
+		    number == CALL_GETDENTS) &&
 		ARG3 <= TOUCH_MOST)
 		touch_out((void *)ARG2, ARG3);
-	result = delegate_call(number, arguments);
+	result = DELEGATE(number, ARG1, ARG2, ARG3, ARG4, ARG5, ARG6);
 	if (result != -ERESTART)
 		return result;
 	switch (number) {

@@ -21,6 +21,7 @@ void delegate_forget(uint64_t start, uint64_t len);
 void delegate_interrupt(void); /* the doorbell */
 /* delegate_file.c: a file of the ROS, to be read by the kernel; one of its descriptors as a file (NULL: no memory). */
 long delegate_open(const char *path, struct file **file);
+struct file *delegate_own(uint64_t fd); /* closes it at the end */
 struct file *delegate_stream(uint64_t fd, unsigned flags);
 
 #endif

@@ -5,7 +5,15 @@
  */
 #include "delegate.h"
 
-enum { CALL_READ = 0, CALL_WRITE = 1, CALL_CLOSE = 3, CALL_FSTAT = 5, CALL_POLL = 7, CALL_PREAD = 17, CALL_OPENAT = 257 };
+enum {
+	CALL_READ = 0,
+	CALL_WRITE = 1,
+	CALL_CLOSE = 3,
+	CALL_FSTAT = 5,
+	CALL_POLL = 7,
+	CALL_PREAD = 17,
+	CALL_OPENAT = 257
+};
 #define AT_FDCWD ((uint64_t)-100)
 #define BUFFER	 65536u
 
@@ -82,8 +90,12 @@ static void remote_close(struct file *f)
 	free(r);
 }
 
-static const struct file_ops remote_ops = { .name = "remote", .read = remote_read, .write = remote_write,
-	.pread = remote_pread, .stat = remote_stat, .close = remote_close };
+static const struct file_ops remote_ops = { .name = "remote",
+	.read = remote_read,
+	.write = remote_write,
+	.pread = remote_pread,
+	.stat = remote_stat,
+	.close = remote_close };
 
 static struct file *make(uint64_t fd, unsigned flags, bool keep)
 {
@@ -125,4 +137,9 @@ long delegate_open(const char *path, struct file **file)
 struct file *delegate_stream(uint64_t fd, unsigned flags)
 {
 	return make(fd, flags, true);
+}
+
+struct file *delegate_own(uint64_t fd)
+{
+	return make(fd, O_RDONLY, false);
 }

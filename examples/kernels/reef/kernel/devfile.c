@@ -60,10 +60,16 @@ static long no_seek(struct file *f, int64_t offset, int whence)
 	return 0;
 }
 
-static const struct file_ops null_ops = { .name = "null", .read = nothing, .write = swallow, .lseek = no_seek };
-static const struct file_ops zero_ops = { .name = "zero", .read = zeroes, .write = swallow, .lseek = no_seek };
+static const struct file_ops null_ops = {
+	.name = "null", .read = nothing, .write = swallow, .lseek = no_seek
+};
+static const struct file_ops zero_ops = {
+	.name = "zero", .read = zeroes, .write = swallow, .lseek = no_seek
+};
 static const struct file_ops full_ops = { .name = "full", .read = zeroes, .write = full, .lseek = no_seek };
-static const struct file_ops random_ops = { .name = "random", .read = noise, .write = swallow, .lseek = no_seek };
+static const struct file_ops random_ops = {
+	.name = "random", .read = noise, .write = swallow, .lseek = no_seek
+};
 static const struct file_ops console_ops = { .name = "console", .read = nothing, .write = to_console };
 
 long devfile_init(void)
@@ -72,8 +78,8 @@ long devfile_init(void)
 		const char *path;
 		const struct file_ops *ops;
 	} devices[] = { { "/dev/null", &null_ops }, { "/dev/zero", &zero_ops }, { "/dev/full", &full_ops },
-		{ "/dev/random", &random_ops }, { "/dev/urandom", &random_ops }, { "/dev/console", &console_ops },
-		{ "/dev/tty", &console_ops } };
+		{ "/dev/random", &random_ops }, { "/dev/urandom", &random_ops },
+		{ "/dev/console", &console_ops }, { "/dev/tty", &console_ops } };
 	long err = 0;
 
 	for (unsigned i = 0; i < sizeof(devices) / sizeof(devices[0]) && !err; i++)

@@ -5,11 +5,11 @@
  */
 #include "elf.h"
 
-#define PROGRAM_PIE   0x555555554000ull
-#define HEADERS_MOST  64u
-#define MACHINE	      62 /* x86-64 */
-#define FIXED	      2
-#define MOVABLE	      3
+#define PROGRAM_PIE  0x555555554000ull
+#define HEADERS_MOST 64u
+#define MACHINE	     62 /* x86-64 */
+#define FIXED	     2
+#define MOVABLE	     3
 
 enum { PT_LOAD = 1, PT_INTERP = 3 };
 struct header {

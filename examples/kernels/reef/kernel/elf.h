@@ -6,9 +6,10 @@
 #include "file.h"
 
 struct elf_image { /* as it lies in the program's addresses */
-	uint64_t entry, headers, end; /* headers: where the program headers are, 0: nowhere; end: of its memory */
-	uint64_t header_count, base;  /* base: how far it was moved */
-	char interpreter[256];	      /* "": it needs none */
+	uint64_t entry, headers,
+		end; /* headers: where the program headers are, 0: nowhere; end: of its memory */
+	uint64_t header_count, base; /* base: how far it was moved */
+	char interpreter[256];	     /* "": it needs none */
 };
 /* Loads (file), called (path) in messages. -errno, after saying on the console what is wrong. */
 long elf_load(struct file *file, const char *path, bool is_interpreter, struct elf_image *image);
@@ -16,8 +17,13 @@ long elf_load(struct file *file, const char *path, bool is_interpreter, struct e
 /* program.c: makes the calling thread run (path) in place of whatever it was. Returns only if it cannot be, -errno. */
 long program_exec(const char *path, char *const *argv, char *const *envp);
 long program_brk(uint64_t wanted);
+extern uint64_t program_name; /* where its path is among its own addresses */
 extern bool program_runs; /* an ELF program, not an application linked with the kernel */
 /* Opens a file for reading, by the delegate if there is one. */
 long program_open(const char *path, struct file **file);
+
+/* proc.c: what of /proc is about the program itself. Before memfs opens (path); in place of the delegate, if true. */
+void proc_refresh(const char *path);
+bool proc_answers(struct frame *f, uint64_t number, long *result);
 
 #endif

@@ -9,10 +9,10 @@
  */
 #include "file.h"
 
-#define EPOLLONESHOT  (1u << 30)
-#define EPOLLET	      (1u << 31)
-#define EPOLL_FLAGS   (0xfu << 28)
-#define AT_ONCE	      1024
+#define EPOLLONESHOT (1u << 30)
+#define EPOLLET	     (1u << 31)
+#define EPOLL_FLAGS  (0xfu << 28)
+#define AT_ONCE	     1024
 
 struct event {
 	uint32_t events;
@@ -134,7 +134,11 @@ static long add(struct epoll *e, uint64_t fd, struct file *file, const struct ev
 
 	if (!i)
 		return -ENOMEM;
-	*i = (struct item){ .watch = { .ring = ring, .gone = gone }, .epoll = e, .fd = fd, .event = *event, .next = e->items };
+	*i = (struct item){ .watch = { .ring = ring, .gone = gone },
+		.epoll = e,
+		.fd = fd,
+		.event = *event,
+		.next = e->items };
 	e->items = i;
 	file_watch(file, &i->watch);
 	list_now(e, i);
@@ -187,7 +191,8 @@ static long collect(struct epoll *e, struct event *events, long most)
 
 	mutex_lock(&e->mutex);
 	e->round++;
-	for (irq = lock_save(&e->queue.lock); n < most && (i = list_take(e)); irq = lock_save(&e->queue.lock)) {
+	for (irq = lock_save(&e->queue.lock); n < most && (i = list_take(e));
+		irq = lock_save(&e->queue.lock)) {
 		unsigned now;
 
 		lock_restore(&e->queue.lock, irq);
@@ -196,7 +201,8 @@ static long collect(struct epoll *e, struct event *events, long most)
 			continue;
 		}
 		now = i->event.events & ~EPOLL_FLAGS
-			      ? file_poll(i->watch.file) & (i->event.events | POLLERR | POLLHUP) & ~EPOLL_FLAGS
+			      ? file_poll(i->watch.file) & (i->event.events | POLLERR | POLLHUP) &
+					~EPOLL_FLAGS
 			      : 0;
 		if (!now)
 			continue;
@@ -246,7 +252,8 @@ static unsigned epoll_poll(struct file *f)
 
 	mutex_lock(&e->mutex);
 	for (struct item *i = e->items; i && !now; i = i->next)
-		if (i->event.events & ~EPOLL_FLAGS && file_poll(i->watch.file) & (i->event.events | POLLERR | POLLHUP))
+		if (i->event.events & ~EPOLL_FLAGS &&
+			file_poll(i->watch.file) & (i->event.events | POLLERR | POLLHUP))
 			now = POLLIN;
 	mutex_unlock(&e->mutex);
 	return now;
@@ -348,7 +355,10 @@ static long epoll_wait_user(uint64_t fd, void *user, int most, int ms)
 	if (!events)
 		return -ENOMEM;
 	self = get(fd);
-	n = self ? wait_events(self->own, events, most, ms < 0 ? NEVER : ms ? clock_ns() + (uint64_t)ms * 1000000 : 0)
+	n = self ? wait_events(self->own, events, most,
+			   ms < 0 ? NEVER
+			   : ms	  ? clock_ns() + (uint64_t)ms * 1000000
+				  : 0)
 		 : -EBADF;
 	if (n > 0 && copy_out(user, events, (size_t)n * sizeof(*events)))
 		n = -EFAULT;

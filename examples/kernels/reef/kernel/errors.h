@@ -42,7 +42,8 @@ enum {
 	EOPNOTSUPP = 95,
 	ETIMEDOUT = 110,
 	ECANCELED = 125,
-	ERESTART = 512, /* never seen by a program: EINTR, or, if the handler of the signal or there being none allows it, once more */
+	ERESTART =
+		512, /* never seen by a program: EINTR, or, if the handler of the signal or there being none allows it, once more */
 };
 
 #endif

@@ -75,8 +75,9 @@ static void event_close(struct file *f)
 	free(f->own);
 }
 
-static const struct file_ops event_ops = { .name = "eventfd", .read = event_read, .write = event_write,
-	.poll = event_poll, .close = event_close };
+static const struct file_ops event_ops = {
+	.name = "eventfd", .read = event_read, .write = event_write, .poll = event_poll, .close = event_close
+};
 
 static long make(uint32_t count, unsigned flags)
 {

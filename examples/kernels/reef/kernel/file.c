@@ -14,7 +14,9 @@ struct file *file_new(const struct file_ops *ops, unsigned flags, void *own)
 	struct file *f = malloc(sizeof(*f));
 
 	if (f)
-		*f = (struct file){ .ops = ops, .own = own, .users = 1,
+		*f = (struct file){ .ops = ops,
+			.own = own,
+			.users = 1,
 			.flags = flags & (O_ACCESS | O_NONBLOCK | O_APPEND) };
 	return f;
 }

@@ -63,8 +63,9 @@ struct file_ops { /* NULL: -EINVAL, or what is said */
 	long (*pread)(struct file *f, void *buf, size_t len, uint64_t at);	  /* NULL: -ESPIPE */
 	long (*pwrite)(struct file *f, const void *buf, size_t len, uint64_t at); /* likewise */
 	long (*lseek)(struct file *f, int64_t offset, int whence);		  /* likewise */
-	long (*stat)(struct file *f, struct stat *st); /* (st) is the kernel's and all 0; NULL: a character device */
-	unsigned (*poll)(struct file *f);	       /* what is true now; may sleep; NULL: POLLIN and POLLOUT */
+	long (*stat)(struct file *f,
+		struct stat *st);	  /* (st) is the kernel's and all 0; NULL: a character device */
+	unsigned (*poll)(struct file *f); /* what is true now; may sleep; NULL: POLLIN and POLLOUT */
 	long (*ioctl)(struct file *f, unsigned request, uint64_t argument); /* NULL: -ENOTTY */
 	long (*getdents)(struct file *f, void *buf, size_t len);	    /* NULL: -ENOTDIR */
 	long (*truncate)(struct file *f, uint64_t len);
@@ -107,7 +108,8 @@ void file_ready(struct file *f);
 /* poll.c and epoll.c wait with these. */
 struct watch {
 	void (*ring)(struct watch *w); /* the watch lock is held and interrupts are off */
-	void (*gone)(struct watch *w); /* the file is about to close: unwatch; file_links is held. Not if one has a reference */
+	void (*gone)(struct
+		watch *w); /* the file is about to close: unwatch; file_links is held. Not if one has a reference */
 	struct file *file;
 	struct watch *next, **link;
 };

@@ -12,9 +12,9 @@ enum { WAIT = 0, WAKE = 1, REQUEUE = 3, CMP_REQUEUE = 4, WAKE_OP = 5, WAIT_BITSE
 #define REALTIME 256u
 #define ALL_BITS 0xffffffffu
 
-#define WAITERS	   0x80000000u /* in a robust lock's word */
-#define OWNER_DIED 0x40000000u
-#define OWNER	   0x3fffffffu
+#define WAITERS	    0x80000000u /* in a robust lock's word */
+#define OWNER_DIED  0x40000000u
+#define OWNER	    0x3fffffffu
 #define ROBUST_MOST 2048
 
 static struct wait_queue buckets[BUCKETS];
@@ -62,12 +62,14 @@ static long wake_op(uint32_t *word, unsigned most, uint32_t *second, unsigned mo
 		return -EFAULT;
 	old = __atomic_load_n(second, __ATOMIC_SEQ_CST);
 	do {
-		const uint32_t results[8] = { argument, old + argument, old | argument, old & ~argument, old ^ argument };
+		const uint32_t results[8] = { argument, old + argument, old | argument, old & ~argument,
+			old ^ argument };
 
 		new = results[operation >> 28 & 7];
 	} while (!__atomic_compare_exchange_n(second, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-	const bool results[16] = { old == compare, old != compare, (int)old < (int)compare, (int)old <= (int)compare,
-		(int)old > (int)compare, (int)old >= (int)compare };
+	const bool results[16] = { old == compare, old != compare,
+		(int)old<(int)compare, (int)old <= (int)compare, (int)old>(int) compare,
+		(int)old >= (int)compare };
 
 	is = results[operation >> 24 & 15];
 	n = futex_wake(word, most);

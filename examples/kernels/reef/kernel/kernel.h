@@ -271,6 +271,7 @@ void paging_protect(uint64_t start, uint64_t end, uint64_t flags, bool none);
 bool paging_move(uint64_t from, uint64_t to, uint64_t len);
 void paging_shared(uint64_t *start, uint64_t *end); /* what the ROS must forget; takes it out */
 bool paging_present(uint64_t address);
+bool paging_mapped(uint64_t address); /* also if it may not be touched */
 
 /* region.c: demand-paged memory. Addresses are multiples of PAGE; protection is that of Linux. */
 #define REGION_READ  1u
@@ -289,6 +290,13 @@ bool region_free(uint64_t start, uint64_t len); /* nothing is there */
 void region_each(void (*visit)(uint64_t start, uint64_t end, unsigned protection, void *arg), void *arg);
 bool region_fault(uint64_t address, uint64_t error);
 uint64_t region_bytes(void);
+/* Regions whose memory is read from a file when it is touched. region_back takes over a user of (file), if true. Such a page
+ * cannot be brought on the page fault's stack: region_backed says so, and region_page_in sleeps; false: it cannot be read. */
+struct file;
+bool region_back(uint64_t start, uint64_t len, struct file *file, uint64_t offset);
+bool region_backed(uint64_t address, uint64_t error);
+bool region_page_in(uint64_t address);
+void region_settle(void); /* closes files that no region has any more; may sleep */
 #define REGION_BASE 0xffffc00000000000ull
 #define REGION_END  0xffffe00000000000ull
 #define PROGRAM_MMAP 0x100000000000ull /* where a program's addresses are handed out */
@@ -339,6 +347,7 @@ struct thread {
 	struct timer timer;
 	int *clear_tid;
 	uint64_t robust; /* the list of futex.c */
+	uint64_t page_in; /* trap.c: the address whose page is to be read; 0: none */
 	void (*run)(void *);
 	void *argument;
 	struct thread *all_next, **all_link;

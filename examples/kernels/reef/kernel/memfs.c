@@ -2,7 +2,7 @@
 /* memfs.c: inodes, directories, and open files of the tree in memory. */
 #include "memfs.h"
 
-#define DT_SHIFT 12 /* from a mode to the type in a directory entry */
+#define DT_SHIFT  12 /* from a mode to the type in a directory entry */
 #define SIZE_MOST (1ull << 40)
 
 struct mutex memfs_lock;
@@ -111,9 +111,16 @@ long inode_resize(struct inode *i, uint64_t size)
 
 void inode_stat(const struct inode *i, struct stat *st)
 {
-	*st = (struct stat){ .dev = 1, .ino = i->number, .nlink = i->links ? i->links : 1, .mode = i->mode,
-		.size = (int64_t)i->size, .blksize = PAGE, .blocks = (int64_t)((i->size + 511) / 512),
-		.accessed = i->modified, .modified = i->modified, .changed = i->modified };
+	*st = (struct stat){ .dev = 1,
+		.ino = i->number,
+		.nlink = i->links ? i->links : 1,
+		.mode = i->mode,
+		.size = (int64_t)i->size,
+		.blksize = PAGE,
+		.blocks = (int64_t)((i->size + 511) / 512),
+		.accessed = i->modified,
+		.modified = i->modified,
+		.changed = i->modified };
 	if ((i->mode & S_IFMT) == S_IFDIR)
 		st->nlink = 2;
 	if ((i->mode & S_IFMT) == S_IFCHR)
@@ -229,9 +236,12 @@ struct dirent {
 };
 
 /* -EINVAL: the first does not fit. */
-static long put_dirent(char *buf, size_t len, long done, const struct inode *i, uint64_t order, const char *name)
+static long put_dirent(
+	char *buf, size_t len, long done, const struct inode *i, uint64_t order, const char *name)
 {
-	struct dirent d = { .ino = i->number, .next = (int64_t)order, .type = (uint8_t)((i->mode & S_IFMT) >> DT_SHIFT) };
+	struct dirent d = {
+		.ino = i->number, .next = (int64_t)order, .type = (uint8_t)((i->mode & S_IFMT) >> DT_SHIFT)
+	};
 	size_t n = strlen(name);
 
 	d.len = (uint16_t)((offsetof(struct dirent, name) + n + 1 + 7) & ~7ul);
@@ -274,9 +284,16 @@ static void memfs_close(struct file *f)
 	mutex_unlock(&memfs_lock);
 }
 
-const struct file_ops memfs_ops = { .name = "file", .read = file_read, .write = file_write, .pread = file_pread,
-	.pwrite = file_pwrite, .lseek = file_lseek, .stat = memfs_stat, .getdents = file_getdents,
-	.truncate = file_truncate, .close = memfs_close };
+const struct file_ops memfs_ops = { .name = "file",
+	.read = file_read,
+	.write = file_write,
+	.pread = file_pread,
+	.pwrite = file_pwrite,
+	.lseek = file_lseek,
+	.stat = memfs_stat,
+	.getdents = file_getdents,
+	.truncate = file_truncate,
+	.close = memfs_close };
 
 /* A device's file does not need its inode any more. */
 struct file *memfs_file(struct inode *i, unsigned flags)
@@ -290,7 +307,8 @@ struct file *memfs_file(struct inode *i, unsigned flags)
 
 long memfs_init(void)
 {
-	static const char *const dirs[] = { "/dev", "/dev/shm", "/proc", "/proc/self", "/tmp", "/etc", "/root", "/run" };
+	static const char *const dirs[] = { "/dev", "/dev/shm", "/proc", "/proc/self", "/tmp", "/etc",
+		"/root", "/run" };
 	long err = 0;
 
 	memfs_root = inode_new(S_IFDIR | 0755);

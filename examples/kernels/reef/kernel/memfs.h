@@ -23,10 +23,10 @@ struct inode {
 	uint64_t number, size, room;
 	uint32_t mode;
 	unsigned links, users;
-	char *data;		     /* a file's bytes, a symbolic link's target */
-	bool borrowed;		     /* the data are the archive's */
-	struct entry *entries;	     /* a directory's, in the order of their making */
-	struct inode *parent;	     /* a directory's */
+	char *data;		       /* a file's bytes, a symbolic link's target */
+	bool borrowed;		       /* the data are the archive's */
+	struct entry *entries;	       /* a directory's, in the order of their making */
+	struct inode *parent;	       /* a directory's */
 	const struct file_ops *device; /* of a character device */
 	struct timespec modified;
 };
@@ -46,7 +46,7 @@ struct file *memfs_file(struct inode *i, unsigned flags); /* takes over a user; 
 
 /* path.c, locked: from a path to what it names. (start) is the directory that relative paths begin in. */
 struct place {
-	struct inode *dir;   /* where the last name is; a user, which place_put gives back */
+	struct inode *dir; /* where the last name is; a user, which place_put gives back */
 	char name[NAME_MOST + 1];
 	size_t len;
 	struct inode *inode; /* likewise; NULL: there is none of that name */
@@ -61,6 +61,10 @@ long devfile_init(void);
 long cpio_unpack(const char *archive, uint64_t len);
 /* calls_path.c: as open(2), for the kernel. */
 long memfs_open(const char *path, unsigned flags, struct file **file);
-long memfs_put(const char *path, uint32_t mode, char *data, uint64_t len, const struct file_ops *device); /* borrows (data) */
+long memfs_put(const char *path, uint32_t mode, char *data, uint64_t len,
+	const struct file_ops *device); /* borrows (data) */
+
+/* The same, and free()s (data) at the end, if it returns 0. */
+long memfs_give(const char *path, uint32_t mode, char *data, uint64_t len);
 
 #endif

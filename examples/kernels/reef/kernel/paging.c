@@ -73,6 +73,14 @@ bool paging_present(uint64_t address)
 	return e && *e & PRESENT;
 }
 
+bool paging_mapped(uint64_t address)
+{
+	int level;
+	uint64_t *e = entry_for(address, 1, false, &level);
+
+	return e && *e;
+}
+
 /* Pages of the kernel by arithmetic, others as they are mapped; one that is not has none. */
 uint64_t physical(const volatile void *p)
 {
@@ -103,7 +111,8 @@ static void map_image(void)
 			table[(p - piece) / PAGE] =
 				p < image_start || p >= image_end || p == stack_guard
 					? 0
-					: physical(p) | PRESENT | (p < image_text_end ? 0 : MAP_WRITE | MAP_NX);
+					: physical(p) | PRESENT |
+						  (p < image_text_end ? 0 : MAP_WRITE | MAP_NX);
 		image_dir[d] = table ? physical(table) | PRESENT | MAP_WRITE : 0;
 	}
 }
@@ -144,7 +153,8 @@ void paging_prepare(void)
 void *map_device(uint64_t address, size_t len)
 {
 	for (uint64_t a = address & ~(PAGE_2M - 1); a < address + len; a += PAGE_2M)
-		if (!paging_present(DIRECT_MAP + a) && paging_map(DIRECT_MAP + a, a, true, MAP_WRITE | MAP_NX))
+		if (!paging_present(DIRECT_MAP + a) &&
+			paging_map(DIRECT_MAP + a, a, true, MAP_WRITE | MAP_NX))
 			panic("no memory to map a device");
 	return at_physical(address);
 }

@@ -8,7 +8,8 @@
 struct pipe {
 	struct mutex mutex; /* guards the next two, and the bytes */
 	uint64_t in, out;
-	struct file *volatile reader, *volatile writer; /* NULL: closed. Under (ends), as are the calls of file_ready */
+	struct file *volatile reader,
+		*volatile writer; /* NULL: closed. Under (ends), as are the calls of file_ready */
 	struct lock ends;
 	char bytes[ROOM];
 };
@@ -133,8 +134,12 @@ static void pipe_close(struct file *f)
 		free(p);
 }
 
-static const struct file_ops pipe_ops = { .name = "pipe", .read = pipe_read, .write = pipe_write, .stat = pipe_stat,
-	.poll = pipe_poll, .close = pipe_close };
+static const struct file_ops pipe_ops = { .name = "pipe",
+	.read = pipe_read,
+	.write = pipe_write,
+	.stat = pipe_stat,
+	.poll = pipe_poll,
+	.close = pipe_close };
 
 static long pipe_make(int *user_fds, unsigned flags)
 {

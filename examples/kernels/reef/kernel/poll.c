@@ -33,9 +33,10 @@ static long look(struct pollfd *fds, struct file **files, uint64_t n)
 	long found = 0;
 
 	for (uint64_t i = 0; i < n; i++) {
-		unsigned now = files[i] ? file_poll(files[i]) & ((unsigned short)fds[i].events | POLLERR | POLLHUP)
-			       : fds[i].fd >= 0 ? POLLNVAL
-						: 0;
+		unsigned now =
+			files[i] ? file_poll(files[i]) & ((unsigned short)fds[i].events | POLLERR | POLLHUP)
+			: fds[i].fd >= 0 ? POLLNVAL
+					 : 0;
 
 		fds[i].revents = (short)now;
 		found += now != 0;
@@ -43,7 +44,8 @@ static long look(struct pollfd *fds, struct file **files, uint64_t n)
 	return found;
 }
 
-static long wait_for(struct pollfd *fds, struct file **files, struct poll_watch *watches, uint64_t n, uint64_t until)
+static long wait_for(
+	struct pollfd *fds, struct file **files, struct poll_watch *watches, uint64_t n, uint64_t until)
 {
 	struct poller poller = { 0 };
 	long result;

@@ -3,20 +3,40 @@
  * program.c: what runs here, as Linux would start it, with argument, environment and auxiliary vectors on a stack: the
  * application that is linked with the kernel and its C library, or with exec=PATH on the command line an ELF program.
  */
+#include "delegate.h"
 #include "elf.h"
 #include "memfs.h"
-#include "delegate.h"
 
-#define STACK_MOST  0x800000ull
-#define STACK_END   (GUEST_PROGRAM_END - PAGE_2M)
-#define PT_TLS	    7
+#define STACK_MOST   0x800000ull
+#define STACK_END    (GUEST_PROGRAM_END - PAGE_2M)
+#define PT_TLS	     7
 #define STRINGS_MOST (1u << 20) /* bytes of arguments and environment */
-#define WORDS_MOST  32768u
+#define WORDS_MOST   32768u
 
-enum { AT_NULL = 0, AT_PHDR = 3, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_FLAGS, AT_ENTRY, AT_UID = 11, AT_EUID, AT_GID,
-	AT_EGID, AT_PLATFORM, AT_HWCAP, AT_CLKTCK, AT_SECURE = 23, AT_RANDOM = 25, AT_EXECFN = 31, AT_MINSIGSTKSZ = 51 };
+enum {
+	AT_NULL = 0,
+	AT_PHDR = 3,
+	AT_PHENT,
+	AT_PHNUM,
+	AT_PAGESZ,
+	AT_BASE,
+	AT_FLAGS,
+	AT_ENTRY,
+	AT_UID = 11,
+	AT_EUID,
+	AT_GID,
+	AT_EGID,
+	AT_PLATFORM,
+	AT_HWCAP,
+	AT_CLKTCK,
+	AT_SECURE = 23,
+	AT_RANDOM = 25,
+	AT_EXECFN = 31,
+	AT_MINSIGSTKSZ = 51
+};
 
 bool program_runs;
+uint64_t program_name;
 int process_id;
 
 /* --- the linked application --- */
@@ -65,8 +85,13 @@ static void linked(struct frame *f, int argc, char **argv)
 	tls.memory_len = (uint64_t)(tls_end - tls_start);
 	tls.align = (uint64_t)tls_align;
 	sp = build_stack(stack + stack_len(), argc, argv);
-	*f = (struct frame){ .rip = (uint64_t)__libc_start_main, .cs = 8, .ss = 16, .rflags = 0x202,
-		.rdi = (uint64_t)main, .rsi = (uint64_t)argc, .rdx = (uint64_t)sp };
+	*f = (struct frame){ .rip = (uint64_t)__libc_start_main,
+		.cs = 8,
+		.ss = 16,
+		.rflags = 0x202,
+		.rdi = (uint64_t)main,
+		.rsi = (uint64_t)argc,
+		.rdx = (uint64_t)sp };
 	sp[-1] = 0; /* where __libc_start_main would return to */
 	f->rsp = (uint64_t)(sp - 1);
 }
@@ -89,7 +114,7 @@ long program_brk(uint64_t wanted)
 	old = up(brk_now);
 	new = up(wanted);
 	if (brk_start && wanted >= brk_start && wanted < GUEST_PROGRAM_END) {
-		if (new > old && new - old <= page_total() && region_free(old, new - old + PAGE) &&
+		if (new > old &&new - old <= page_total() && region_free(old, new - old + PAGE) &&
 			!region_add_at(old, new - old, REGION_READ | REGION_WRITE))
 			brk_now = wanted;
 		else if (new <= old && (new == old || !region_remove(new, old - new)))
@@ -141,19 +166,21 @@ static void auxiliary(struct builder *b, const struct elf_image *program, const 
 	uint64_t random[2];
 
 	random_bytes(random, sizeof(random));
-	const uint64_t auxv[] = { AT_PHDR, program->headers, AT_PHENT, sizeof(struct program_header), AT_PHNUM,
-		program->header_count, AT_PAGESZ, PAGE, AT_BASE, interpreter->base, AT_FLAGS, 0, AT_ENTRY,
-		program->entry, AT_UID, 0, AT_EUID, 0, AT_GID, 0, AT_EGID, 0, AT_SECURE, 0, AT_CLKTCK, 100, AT_HWCAP,
-		cpuid(1, 0).d, AT_MINSIGSTKSZ, fpu_len + 1024, AT_RANDOM, push_bytes(b, random, sizeof(random)),
-		AT_PLATFORM, push_bytes(b, "x86_64", 7), AT_EXECFN, push_bytes(b, path, strlen(path) + 1), AT_NULL, 0 };
+	program_name = push_bytes(b, path, strlen(path) + 1);
+	const uint64_t auxv[] = { AT_PHDR, program->headers, AT_PHENT, sizeof(struct program_header),
+		AT_PHNUM, program->header_count, AT_PAGESZ, PAGE, AT_BASE, interpreter->base, AT_FLAGS, 0,
+		AT_ENTRY, program->entry, AT_UID, 0, AT_EUID, 0, AT_GID, 0, AT_EGID, 0, AT_SECURE, 0,
+		AT_CLKTCK, 100, AT_HWCAP, cpuid(1, 0).d, AT_MINSIGSTKSZ, fpu_len + 1024, AT_RANDOM,
+		push_bytes(b, random, sizeof(random)), AT_PLATFORM, push_bytes(b, "x86_64", 7), AT_EXECFN,
+		program_name, AT_NULL, 0 };
 
 	for (unsigned i = 0; i < sizeof(auxv) / sizeof(auxv[0]); i++)
 		word(b, auxv[i]);
 }
 
 /* The stack pointer to begin with; 0: there is too much. */
-static uint64_t program_stack(const struct elf_image *program, const struct elf_image *interpreter, const char *path,
-	char *const *argv, char *const *envp)
+static uint64_t program_stack(const struct elf_image *program, const struct elf_image *interpreter,
+	const char *path, char *const *argv, char *const *envp)
 {
 	struct builder *b = malloc(sizeof(*b));
 	uint64_t argc = 0, sp;
@@ -227,8 +254,11 @@ static long prepare(struct frame *f, const char *path, char *const *argv, char *
 	}
 	brk_start = brk_now = up(program.end);
 	program_runs = true;
-	*f = (struct frame){ .rip = interpreter.entry ? interpreter.entry : program.entry, .cs = 8, .ss = 16,
-		.rflags = 0x202, .rsp = sp };
+	*f = (struct frame){ .rip = interpreter.entry ? interpreter.entry : program.entry,
+		.cs = 8,
+		.ss = 16,
+		.rflags = 0x202,
+		.rsp = sp };
 	return 0;
 }
 
@@ -297,7 +327,8 @@ static void note_path(const char *path)
 	if (!copy)
 		return;
 	memcpy(copy, path, len + 1);
-	memfs_put("/proc/self/exe", S_IFLNK | 0777, copy, len, NULL);
+	if (memfs_give("/proc/self/exe", S_IFLNK | 0777, copy, len))
+		free(copy);
 }
 
 static void fpu_begin(struct thread *t)
@@ -311,8 +342,8 @@ static void fpu_begin(struct thread *t)
 	preempt_enable();
 }
 
-static char *default_environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
-	"LANG=C.UTF-8", NULL };
+static char *default_environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	"HOME=/root", "LANG=C.UTF-8", NULL };
 
 /* The first thread becomes the program's. */
 void program_start(int argc, char **argv)
@@ -381,6 +412,7 @@ CALL(execve)
 	}
 	if (!err) {
 		region_remove(GUEST_PROGRAM_START, GUEST_PROGRAM_END - GUEST_PROGRAM_START);
+		region_settle();
 		fd_close_all(true);
 		signal_exec();
 		note_path(path);

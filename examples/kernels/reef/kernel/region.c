@@ -13,9 +13,16 @@
 #include "errors.h"
 #include "kernel.h"
 
+struct backing { /* what a region's memory is read from */
+	struct file *file;
+	unsigned regions;
+	struct backing *next; /* of those that no region has any more */
+};
 struct region {
 	uint64_t start, end;
 	unsigned protection;
+	struct backing *backing; /* NULL: zeroes */
+	uint64_t offset;	 /* in its file, of (start) */
 };
 
 static struct space {
@@ -29,11 +36,13 @@ static struct space {
 #define FAULT_PRESENT 1u
 #define FAULT_WRITE   2u
 #define FAULT_EXEC    16u
-#define WINDOW	      64 /* times the memory */
+#define WINDOW	      64	 /* times the memory */
+#define AROUND	      0x10000ull /* bytes that are read of a file at once */
 
 static struct lock lock; /* guards all below, and the page tables of the regions */
 static struct region *table;
 static uint64_t count, room, bytes;
+static struct backing *unused;
 
 /* The first region that ends after (a). */
 static uint64_t find(uint64_t a)
@@ -74,7 +83,7 @@ static bool grow(void)
 static void insert(uint64_t at, uint64_t start, uint64_t end, unsigned protection)
 {
 	memmove(&table[at + 1], &table[at], (count - at) * sizeof(*table));
-	table[at] = (struct region){ start, end, protection };
+	table[at] = (struct region){ .start = start, .end = end, .protection = protection };
 	count++;
 	bytes += end - start;
 }
@@ -83,8 +92,14 @@ static void insert(uint64_t at, uint64_t start, uint64_t end, unsigned protectio
 static void join(uint64_t at)
 {
 	if (!at || at >= count || table[at - 1].end != table[at].start ||
-		table[at - 1].protection != table[at].protection)
+		table[at - 1].protection != table[at].protection ||
+		table[at - 1].backing != table[at].backing)
 		return;
+	if (table[at].backing) {
+		if (table[at - 1].offset + (table[at - 1].end - table[at - 1].start) != table[at].offset)
+			return;
+		table[at].backing->regions--;
+	}
 	table[at - 1].end = table[at].end;
 	memmove(&table[at], &table[at + 1], (count - at - 1) * sizeof(*table));
 	count--;
@@ -111,6 +126,10 @@ static bool cut(uint64_t a)
 	count++;
 	table[at].end = a;
 	table[at + 1].start = a;
+	if (table[at].backing) {
+		table[at].backing->regions++;
+		table[at + 1].offset += a - table[at].start;
+	}
 	return true;
 }
 
@@ -193,6 +212,12 @@ static bool remove_range(uint64_t start, uint64_t end)
 		return false;
 	first = find(start);
 	for (last = first; last < count && table[last].end <= end; last++) {
+		struct backing *b = table[last].backing;
+
+		if (b && !--b->regions) {
+			b->next = unused;
+			unused = b;
+		}
 		bytes -= table[last].end - table[last].start;
 		paging_unmap(table[last].start, table[last].end);
 	}
@@ -362,9 +387,125 @@ bool region_fault(uint64_t a, uint64_t error)
 	lock_take(&lock);
 	i = find(a);
 	if (i < count && table[i].start <= a && table[i].protection & need)
-		ok = paging_present(a) || fill(&table[i], a);
+		ok = paging_present(a) || (!table[i].backing && fill(&table[i], a));
 	lock_drop(&lock);
 	/* an old translation may say less than the table now: the CPU forgets it when it faults */
+	return ok;
+}
+
+bool region_backed(uint64_t a, uint64_t error)
+{
+	unsigned need = error & FAULT_EXEC ? REGION_EXEC : error & FAULT_WRITE ? REGION_WRITE : REGION_READ;
+	uint64_t i;
+	bool is;
+
+	lock_take(&lock);
+	i = find(a);
+	is = i < count && table[i].start <= a && table[i].backing && table[i].protection & need;
+	lock_drop(&lock);
+	return is;
+}
+
+bool region_back(uint64_t start, uint64_t len, struct file *file, uint64_t offset)
+{
+	struct backing *b = malloc(sizeof(*b));
+	uint64_t flags, i;
+	bool ok;
+
+	if (!b)
+		return false;
+	*b = (struct backing){ .file = file, .regions = 1 };
+	flags = lock_save(&lock);
+	i = find(start);
+	ok = i < count && table[i].start <= start && table[i].end >= start + len && cut(start) &&
+	     cut(start + len);
+	if (ok) {
+		i = find(start);
+		table[i].backing = b;
+		table[i].offset = offset;
+	}
+	lock_restore(&lock, flags);
+	if (!ok)
+		free(b);
+	return ok;
+}
+
+void region_settle(void)
+{
+	struct backing *b;
+	uint64_t flags = lock_save(&lock);
+
+	b = unused;
+	unused = NULL;
+	lock_restore(&lock, flags);
+	while (b) {
+		struct backing *next = b->next;
+
+		file_put(b->file);
+		free(b);
+		b = next;
+	}
+}
+
+/* Copies what was read into pages, where none are yet. */
+static bool put_pages(uint64_t start, uint64_t end, const struct backing *b, const char *from)
+{
+	bool ok = true;
+	uint64_t flags = lock_save(&lock);
+
+	for (uint64_t a = start; a < end && ok; a += PAGE, from += PAGE) {
+		uint64_t i = find(a);
+		void *p;
+
+		if (i == count || table[i].start > a || table[i].backing != b || paging_mapped(a))
+			continue;
+		p = page_alloc(0);
+		ok = p;
+		if (!p)
+			break;
+		memcpy(p, from, PAGE);
+		if (paging_map(a, physical(p), false, entry_flags(table[i].protection)))
+			page_free(p, 0);
+	}
+	lock_restore(&lock, flags);
+	return ok;
+}
+
+bool region_page_in(uint64_t a)
+{
+	uint64_t flags = lock_save(&lock), i = find(a), start, end, offset;
+	struct backing *b = i < count && table[i].start <= a ? table[i].backing : NULL;
+	struct file *file;
+	char *buf;
+	bool ok = true;
+
+	if (!b) { /* it has changed meanwhile: look again */
+		lock_restore(&lock, flags);
+		return true;
+	}
+	start = a & ~(AROUND - 1);
+	start = start > table[i].start ? start : table[i].start;
+	end = (a | (AROUND - 1)) + 1;
+	end = end < table[i].end ? end : table[i].end;
+	offset = table[i].offset + (start - table[i].start);
+	file = file_ref(b->file);
+	lock_restore(&lock, flags);
+	buf = page_alloc_len(AROUND);
+	ok = buf;
+	if (ok)
+		memset(buf, 0, AROUND);
+	for (uint64_t done = 0; ok && done < end - start;) {
+		long n = file->ops->pread(file, buf + done, end - start - done, offset + done);
+
+		ok = n >= 0;
+		if (n <= 0)
+			break;
+		done += (uint64_t)n;
+	}
+	ok = ok && put_pages(start, end, b, buf);
+	if (buf)
+		page_free_len(buf, AROUND);
+	file_put(file);
 	return ok;
 }
 

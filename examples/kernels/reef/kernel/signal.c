@@ -10,21 +10,40 @@
 #include "syscall.h"
 
 #define SIGNALS 65
-enum { SIGHUP = 1, SIGILL = 4, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGSEGV = 11, SIGALRM = 14, SIGCHLD = 17, SIGCONT,
-	SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH = 28 };
-#define SA_ONSTACK   0x08000000u
-#define SA_RESTART   0x10000000u
-#define SA_NODEFER   0x40000000u
-#define SA_RESETHAND 0x80000000u
+enum {
+	SIGHUP = 1,
+	SIGILL = 4,
+	SIGTRAP,
+	SIGABRT,
+	SIGBUS,
+	SIGFPE,
+	SIGKILL,
+	SIGSEGV = 11,
+	SIGALRM = 14,
+	SIGCHLD = 17,
+	SIGCONT,
+	SIGSTOP,
+	SIGTSTP,
+	SIGTTIN,
+	SIGTTOU,
+	SIGURG,
+	SIGWINCH = 28
+};
+#define SA_ONSTACK	0x08000000u
+#define SA_RESTART	0x10000000u
+#define SA_NODEFER	0x40000000u
+#define SA_RESETHAND	0x80000000u
 #define HANDLER_DEFAULT 0
 #define HANDLER_IGNORE	1
-#define BIT(n)	     (1ull << ((n) - 1))
-#define UNBLOCKABLE  (BIT(SIGKILL) | BIT(SIGSTOP))
-#define IGNORED	     (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU))
-#define RED_ZONE     128
-#define CODE_USER    0
-#define CODE_KERNEL  0x80
-#define CODE_TKILL   (-6)
+#define BIT(n)		(1ull << ((n)-1))
+#define UNBLOCKABLE	(BIT(SIGKILL) | BIT(SIGSTOP))
+#define IGNORED                                                                                              \
+	(BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGSTOP) | BIT(SIGTSTP) |           \
+		BIT(SIGTTIN) | BIT(SIGTTOU))
+#define RED_ZONE    128
+#define CODE_USER   0
+#define CODE_KERNEL 0x80
+#define CODE_TKILL  (-6)
 
 struct action {
 	uint64_t handler, flags, restorer, mask;
@@ -65,7 +84,8 @@ static uint64_t pending; /* for whoever takes it */
 
 static bool ignored(int n)
 {
-	return actions[n].handler == HANDLER_IGNORE || (actions[n].handler == HANDLER_DEFAULT && IGNORED & BIT(n));
+	return actions[n].handler == HANDLER_IGNORE ||
+	       (actions[n].handler == HANDLER_DEFAULT && IGNORED & BIT(n));
 }
 
 static bool takes(const struct thread *t, int n)
@@ -268,11 +288,32 @@ static struct context context_of(const struct frame *f, const struct thread *t, 
 {
 	const struct signals *s = &t->signals;
 
-	return (struct context){ .flags = 7, .alt = { s->alt_start, s->alt_len ? on_alt(s, f->rsp) : 2, 0, s->alt_len },
-		.r8 = f->r8, .r9 = f->r9, .r10 = f->r10, .r11 = f->r11, .r12 = f->r12, .r13 = f->r13, .r14 = f->r14,
-		.r15 = f->r15, .rdi = f->rdi, .rsi = f->rsi, .rbp = f->rbp, .rbx = f->rbx, .rdx = f->rdx,
-		.rax = f->rax, .rcx = f->rcx, .rsp = f->rsp, .rip = f->rip, .rflags = f->rflags, .cs = 0x33,
-		.ss = 0x2b, .error = s->error, .trap = s->trap, .cr2 = s->address, .fpu = fpu,
+	return (struct context){ .flags = 7,
+		.alt = { s->alt_start, s->alt_len ? on_alt(s, f->rsp) : 2, 0, s->alt_len },
+		.r8 = f->r8,
+		.r9 = f->r9,
+		.r10 = f->r10,
+		.r11 = f->r11,
+		.r12 = f->r12,
+		.r13 = f->r13,
+		.r14 = f->r14,
+		.r15 = f->r15,
+		.rdi = f->rdi,
+		.rsi = f->rsi,
+		.rbp = f->rbp,
+		.rbx = f->rbx,
+		.rdx = f->rdx,
+		.rax = f->rax,
+		.rcx = f->rcx,
+		.rsp = f->rsp,
+		.rip = f->rip,
+		.rflags = f->rflags,
+		.cs = 0x33,
+		.ss = 0x2b,
+		.error = s->error,
+		.trap = s->trap,
+		.cr2 = s->address,
+		.fpu = fpu,
 		.mask = s->masked ? s->saved : s->mask };
 }
 
@@ -453,13 +494,16 @@ CALL(rt_sigtimedwait)
 		return -EFAULT;
 	if (ARG3 && time_span(&limit) != NEVER)
 		until = clock_ns() + time_span(&limit);
-	while (!(n = take_awaited(t, set)) && clock_ns() < until && !((t->signals.pending | pending) & ~t->signals.mask))
+	while (!(n = take_awaited(t, set)) && clock_ns() < until &&
+		!((t->signals.pending | pending) & ~t->signals.mask))
 		sleep_until(until);
 	if (!n) {
 		take_awaited(t, 0);
 		return clock_ns() < until ? -EINTR : -EAGAIN;
 	}
-	return ARG2 && copy_out((void *)ARG2, &(struct siginfo){ .number = n }, sizeof(struct siginfo)) ? -EFAULT : n;
+	return ARG2 && copy_out((void *)ARG2, &(struct siginfo){ .number = n }, sizeof(struct siginfo))
+		       ? -EFAULT
+		       : n;
 }
 
 CALL(sigaltstack)

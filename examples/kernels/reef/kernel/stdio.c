@@ -53,8 +53,12 @@ static long stream_stat(struct file *f, struct stat *st)
 	return 0;
 }
 
-static const struct file_ops in_ops = { .name = "stdin", .read = in_read, .stat = stream_stat, .poll = in_poll };
-static const struct file_ops out_ops = { .name = "stdout", .write = out_write, .stat = stream_stat, .poll = out_poll };
+static const struct file_ops in_ops = {
+	.name = "stdin", .read = in_read, .stat = stream_stat, .poll = in_poll
+};
+static const struct file_ops out_ops = {
+	.name = "stdout", .write = out_write, .stat = stream_stat, .poll = out_poll
+};
 static const struct file_ops console_ops = { .name = "console", .write = err_write, .poll = out_poll };
 
 void stdio_init(void)

@@ -31,7 +31,8 @@ static long nobody(uint64_t number)
 {
 	static volatile uint8_t said[CALLS];
 
-	if (program_runs && number != RSEQ && (number >= CALLS || !__atomic_exchange_n(&said[number], 1, __ATOMIC_RELAXED)))
+	if (program_runs && number != RSEQ &&
+		(number >= CALLS || !__atomic_exchange_n(&said[number], 1, __ATOMIC_RELAXED)))
 		print("%s: system call %lu (%s) is not served\n", KERNEL_NAME, number, syscall_name(number));
 	return -ENOSYS;
 }

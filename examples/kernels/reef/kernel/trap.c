@@ -18,6 +18,7 @@ struct gate {
 };
 
 enum { STACK_TRAP = 1, STACK_NMI, STACK_FATAL, STACK_IRQ, STACK_PAGE };
+#define SIGBUS 7
 enum { NMI = 2, DOUBLE_FAULT = 8, PAGE_FAULT = 14, MACHINE_CHECK = 18 };
 
 extern char vectors[];
@@ -195,6 +196,17 @@ static struct frame *move_frame(const struct frame *f, struct thread *t)
 /* What a thread does before it goes on from a moved frame: on its kernel stack, interrupts off. */
 void trap_leave(struct frame *f)
 {
+	uint64_t page_in = current_thread()->page_in;
+
+	if (page_in) {
+		current_thread()->page_in = 0;
+		__asm__ volatile("sti");
+		if (!region_page_in(page_in)) {
+			print("%s: a mapped file cannot be read, or memory ran out\n", KERNEL_NAME);
+			exit(128 + SIGBUS);
+		}
+		__asm__ volatile("cli");
+	}
 	if (this_cpu()->resched)
 		schedule();
 	if (in_program(f, current_thread()) && signal_wanted(current_thread())) {
@@ -232,6 +244,11 @@ struct frame *trap(struct frame *f)
 	__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
 	if (f->vector == PAGE_FAULT && region_fault(cr2, f->error))
 		return f;
+	if (f->vector == PAGE_FAULT && f->rflags & 0x200 && !c->preempt_off && c->current &&
+		c->current->fpu && region_backed(cr2, f->error)) {
+		c->current->page_in = cr2;
+		return move_frame(f, c->current);
+	}
 	if (f->rip >= (uint64_t)copy_begin && f->rip < (uint64_t)copy_end) {
 		f->rip = (uint64_t)copy_fault;
 		return f;

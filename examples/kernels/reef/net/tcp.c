@@ -33,11 +33,14 @@ static err_t sent(void *arg, struct tcp_pcb *pcb, uint16_t len)
 	return ERR_OK;
 }
 
-/* lwIP has freed the control block. */
+/* The control block is lwIP's to free; after a reset of the other end that is still to come. A listener's count of those who
+ * wait must not keep one who has gone. */
 static void broke(void *arg, err_t err)
 {
 	struct socket *s = arg;
 
+	if (err == ERR_RST && s->listener)
+		tcp_backlog_accepted(s->tcp);
 	s->tcp = NULL;
 	s->error = s->state == SOCKET_CONNECTING && err == ERR_RST ? ECONNREFUSED : socket_errno(err);
 	s->ended = true;
