@@ -6,6 +6,7 @@
 . "$(dirname "$0")/../servers.sh"
 
 "$DIVERFS" publish "$BUILD/stage/hello" "$T/second" other:0 >/dev/null || skip_all "no staged kernel in $BUILD/stage/hello"
+cp -r "$BUILD/stage/hello" "$T/k"
 mount_registry "$T/second"
 I=$M/run/h P=$M/run/h/publish
 last_error() { head -n 1 "$M/run/h/error"; }
@@ -72,6 +73,26 @@ ok "one that runs" put fullVM "$M/run/r/deploy"
 ok "is published" put r:1 "$M/run/r/publish"
 is "and runs on" "$(cat "$M/run/r/state")" running
 ok "kill" put kill "$M/run/r/ctl"
+echo fullVM >"$M/run/r/deploy" &
+wait_for "while it is being launched" grep -qE "^(launching|running)" "$M/run/r/state"
+ok "publish waits" put r:2 "$M/run/r/publish"
+wait $!
+is "and it runs" "$(cat "$M/run/r/state")" running
+like "published" "$(cat "$M/run/r/publish")" "^r:2 "
+ok "kill" put kill "$M/run/r/ctl"
+sed -i '/^template/d' "$T/k/kernel.conf"
+"$DIVERFS" publish "$T/k" "$T/second" bare:1 >/dev/null
+instance bare 'kernel = bare'
+within "$SLOW" state_in bare "built configured"
+ok "a kernel without a template" put bare:2 "$M/run/bare/publish"
+echo x >"$M/run/bare/src/x"
+echo 'build = cp -r images "$OUT" 2>/dev/null; cp lib/start.c "$OUT/hello.elf"' >>"$M/run/bare/config"
+fails "has no place for src/" "not supported" put bare:3 "$M/run/bare/publish"
+like "in words" "$(cat "$M/run/bare/error")" "bare:[0-9] has no template"
+rm "$M/run/bare/src/x"
+ok "without that" put bare:3 "$M/run/bare/publish"
+wait_for "its config's build command is the kernel's" grep -q '^build = cp -r' "$M/kernels/bare/3/kernel.conf"
+ok "and its image what that made" cmp "$M/kernels/bare/3/images/hello.elf" "$M/kernels/bare/1/src/lib/start.c"
 "$DIVERFS" publish "$BUILD/stage/hello" "$T/second" moved:1 >/dev/null
 before=$(cat "$M/kernels/moved/1/digest")
 ok "a tag that there is moves" put moved:1 "$P"
@@ -162,3 +183,12 @@ ok "the daemon ends in the middle" kill "$(daemon_pid)"
 wait_for "it does" no_process "bin/diverfs .*$M"
 ok "no copy is left" no_copy
 ok "no process either" no_process "diverfs.*publish"
+mount_registry "http://$static" "http://$ADDR"
+(echo gone:1 >"$P") 2>/dev/null &
+wait_for "once more" grep -q "^publishing" "$I/state"
+kill -KILL "$(daemon_pid)"
+wait_for "killed in the middle, its child ends" no_process "diverfs.*publish"
+mount_registry "http://$static" "http://$ADDR"
+wait_for "and the next one removes the copy" no_copy
+is "the instance is there" "$(cat "$I/state")" built
+like "with what it has published" "$(cat "$P")" "^x:1 sha256:"
