@@ -102,7 +102,8 @@ static void take_report(struct publishing *p)
 {
 	char *line = p->text.data, *end;
 
-	for (; line && (end = memchr(line, '\n', p->text.len - (size_t)(line - p->text.data))); line = end + 1) {
+	for (; line && (end = memchr(line, '\n', p->text.len - (size_t)(line - p->text.data)));
+		line = end + 1) {
 		*end = '\0';
 		if (strncmp(line, "at ", 3) == 0)
 			instance_event(p->in, "publish %s:%s: %s", p->name, p->tag, line + 3);
@@ -265,7 +266,10 @@ static void copy_next(struct publishing *p)
 
 		if (view_path(p->kernel->view, parts[p->next].from, &e))
 			continue;
-		view_checkout(p->kernel->view, e.index, p->dirfd, to ? to : p->changed ? "lower" : "src",
+		view_checkout(p->kernel->view, e.index, p->dirfd,
+			to	     ? to
+			: p->changed ? "lower"
+				     : "src",
 			copied, p);
 		return;
 	}
@@ -325,7 +329,8 @@ void begin_publish(struct instance *in, const struct settings *s)
 	work_step_begin(in, WORK_PUBLISH);
 	if (p->with_src && !*p->kernel->conf.template_dir) {
 		why_fail(&why, -EOPNOTSUPP,
-			"publish: the kernel.conf of %s has no template, so there is no place for what is in src/",
+			"publish: the kernel.conf of %s has no template, so there is no place for what is in "
+			"src/",
 			p->kernel->text);
 		over(p, why.err, &why);
 		return;
@@ -343,7 +348,8 @@ static int check_where(const char *where, struct why *why)
 	if (strncmp(where, "http://", 7) == 0 || strncmp(where, "https://", 8) == 0) {
 		if (memchr(host + 3, '@', strcspn(host + 3, "/?#")))
 			return why_fail(why, -EINVAL,
-				"publish: a registry's address takes no user or password (skopeo login keeps them)");
+				"publish: a registry's address takes no user or password (skopeo login keeps "
+				"them)");
 		return 0;
 	}
 	if (*where != '/')
@@ -365,15 +371,15 @@ static int take_words(struct publishing *p, const char *words, struct why *why)
 	p->tag = xstrdup(colon ? colon + 1 : "");
 	if (!name_is_repository(p->name) || !name_is_tag(p->tag))
 		return why_fail(why, -EINVAL,
-			"publish: '%s' is not NAME:TAG (names: a-z 0-9 with . _ - and / inside; tags: letters, "
+			"publish: '%s' is not NAME:TAG (names: a-z 0-9 with . _ - and / inside; tags: "
+			"letters, "
 			"digits, . _ -)",
 			ref);
 	if (!*where)
 		return 0;
 	p->where = xstrdup(where);
 	if (p->in->fs->opt.offline && *where != '/')
-		return why_fail(why, -EHOSTUNREACH,
-			"publish: %s: this mount is offline (-o offline)", where);
+		return why_fail(why, -EHOSTUNREACH, "publish: %s: this mount is offline (-o offline)", where);
 	return check_where(where, why);
 }
 

@@ -143,10 +143,10 @@ static int publish(struct wanted *w, char *digest, struct why *why)
 {
 	struct shown shown = { .last_ns = clock_mono_ns() };
 	publish_progress_fn *progress = w->report ? report : isatty(STDERR_FILENO) ? show : NULL;
-	int err = is_network(w->where)
-			  ? publish_over_network(w, progress, &shown, digest, why)
-			  : publish_directory(w->dir, strncmp(w->where, "file://", 7) ? w->where : w->where + 7,
-				    w->reference, w->sign_key, progress, &shown, digest, why);
+	int err = is_network(w->where) ? publish_over_network(w, progress, &shown, digest, why)
+				       : publish_directory(w->dir,
+						 strncmp(w->where, "file://", 7) ? w->where : w->where + 7,
+						 w->reference, w->sign_key, progress, &shown, digest, why);
 	if (shown.any)
 		fputs("\r\033[K", stderr);
 	return err;

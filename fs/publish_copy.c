@@ -41,7 +41,8 @@ static int find_default(struct publishing *p, struct why *why)
 		return 0;
 	}
 	return why_fail(why, -EROFS,
-		"publish: no registry of this mount can be written to: name one, as in echo %s:%s /DIRECTORY > "
+		"publish: no registry of this mount can be written to: name one, as in echo %s:%s /DIRECTORY "
+		"> "
 		"publish, or mount with one besides the embedded",
 		p->name, p->tag);
 }

@@ -12,16 +12,16 @@
 struct publishing {
 	struct instance *in;
 	char *name, *tag;
-	char *where;   /* NULL: not chosen yet */
-	bool late;     /* asked for while a machine was being launched */
+	char *where; /* NULL: not chosen yet */
+	bool late;   /* asked for while a machine was being launched */
 	bool under_way, stopped;
 	unsigned next; /* of what is copied from the kernel */
 	struct chosen *kernel;
-	char *build; /* in place of the kernel's; NULL: that */
+	char *build;		/* in place of the kernel's; NULL: that */
 	bool changed, with_src; /* kernel/; src/ becomes the template */
-	bool *can;	       /* for each registry of the mount: it may be the default */
-	int dirfd;	       /* publish/ */
-	int fd;		       /* what the child reports */
+	bool *can;		/* for each registry of the mount: it may be the default */
+	int dirfd;		/* publish/ */
+	int fd;			/* what the child reports */
 	struct watch *out, *child;
 	struct buf text;
 	char digest[DIGEST_TEXT_LEN + 1];
