@@ -164,8 +164,10 @@ fails "nobody there" "." put "x:1 http://127.0.0.1:1" "$P"
 like "is named" "$(last_error)" "publish: .*127.0.0.1:1"
 ok "no copy is left" no_copy
 
-# one that is large, given up in the middle
-head -c 100000000 /dev/urandom >"$I/src/large"
+# given up in the middle, of which there is enough: the registry does not answer
+head -c 10000000 /dev/urandom >"$I/src/large"
+cleanup() { kill -CONT "$SERVER"; umount "$T/ro"; } 2>/dev/null
+kill -STOP "$SERVER"
 (echo gone:1 >"$P") 2>/dev/null &
 writer=$!
 wait_for "it is being published" grep -q "^publishing" "$I/state"
@@ -176,7 +178,9 @@ wait_for "given up by its writer it ends" state_in h built
 like "in words" "$(last_error)" "publish: cancelled"
 ok "no copy is left" no_copy
 ok "no process either" no_process "diverfs.*publish"
+kill -CONT "$SERVER"
 like "no tag" "$(skopeo list-tags --tls-verify=false "docker://$ADDR/gone" 2>&1)" "unknown|404|\"Tags\": (\[\]|null)"
+kill -STOP "$SERVER"
 (echo gone:1 >"$P") 2>/dev/null &
 wait_for "once more" grep -q "^publishing" "$I/state"
 ok "the daemon ends in the middle" kill "$(daemon_pid)"
@@ -192,3 +196,4 @@ mount_registry "http://$static" "http://$ADDR"
 wait_for "and the next one removes the copy" no_copy
 is "the instance is there" "$(cat "$I/state")" built
 like "with what it has published" "$(cat "$P")" "^x:1 sha256:"
+kill -CONT "$SERVER"
