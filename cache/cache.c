@@ -256,6 +256,11 @@ int cache_add_registry(struct cache *c, const char *where, struct why *why)
 	return cache_add(c, &(struct cache_registry){ .where = where }, why);
 }
 
+uint64_t cache_progress(const struct cache *c)
+{
+	return c->fetched + (c->fetcher ? fetcher_bytes(c->fetcher) : 0);
+}
+
 /* --- publishing ------------------------------------------------------------------------------- */
 
 bool cache_can_take(const struct cache *c, uint32_t n)
@@ -317,5 +322,5 @@ void cache_usage(struct cache *c, struct cache_usage *out)
 	struct room_usage u;
 	room_usage(c->room, &u);
 	*out = (struct cache_usage){ u.used, u.quota, u.files,
-		c->fetched + (c->fetcher ? fetcher_bytes(c->fetcher) : 0) };
+		cache_progress(c) };
 }

@@ -120,6 +120,8 @@ const char *view_tag(const struct view *v);    /* as it was asked for: a tag or 
 const char *view_digest(const struct view *v); /* of the image manifest that the tree shows */
 /* What is here and what there is, bytes of content, for the file `cached`. */
 void view_cached(const struct view *v, uint64_t *here, uint64_t *total);
+/* A number that grows while anything comes from any registry. */
+uint64_t cache_progress(const struct cache *c);
 /* A number that grows while content of this view comes from its registry. */
 uint64_t view_progress(const struct view *v);
 

@@ -10,7 +10,7 @@ chmod 755 "$T"
 M=$T/dive
 mkdir "$M"
 step=0
-steps=9
+steps=10
 began=$SECONDS
 
 clean_up() {
@@ -64,6 +64,7 @@ show "ls -C kernels"
 show "ls -C kernels/sort/1.0"
 show "head -n 3 kernels/sort/1.0/README.md"
 show "grep -h description kernels/*/*/kernel.conf"
+show "ls -U search/sort+mode:fullVM"
 
 say "A kernel is a program" \
 	"run boots the kernel in a virtual machine of its own: stdin, clean stdout, exit status."
@@ -105,7 +106,21 @@ if [ -d kernels/reef ]; then # it is made where musl is
 	show "kernels/reef/1.0/run -c 2 test 1 2>&1 | tail -n 4"
 	show "kernels/matmul/1.0/run -c 2 200"
 else
-	steps=8
+	steps=$((steps - 1))
+fi
+
+if [ -d kernels/ros ] && [ -d kernels/reef ]; then # ros is made where Debian's kernel could be fetched
+	say "Two kernels in one machine" \
+		"splitVM boots Linux and reef side by side. exec names a program of this machine: it runs on reef as it is, and" \
+		"Linux serves the system calls that reef does not. syscalls counts both."
+	show "mkdir run/two; printf 'kernel = reef\nexec = /bin/ls -l /\n' > run/two/config"
+	show "echo splitVM > run/two/deploy"
+	show "cat run/two/stdout | tee $T/two; cat run/two/wait"
+	must_say ' usr$' "$T/two"
+	show "head -n 6 run/two/syscalls"
+	show "rm -r run/two"
+else
+	steps=$((steps - 1))
 fi
 
 say "Look inside" "Status and timeline say what is in force, and where the time went."

@@ -222,6 +222,7 @@ struct ask {
 	fuse_req_t req; /* NULL: the deadline has answered */
 	void (*then)(struct fs *fs, struct ask *a);
 	struct timer *deadline;
+	uint64_t came; /* when the deadline was set */
 	struct node dir;
 	struct fuse_file_info fi;
 	char name[NAME_MAX + 1];
@@ -231,6 +232,11 @@ static void ask_late(void *arg)
 {
 	struct ask *a = arg;
 	a->deadline = NULL;
+	if (cache_progress(a->fs->cache) != a->came) { /* a long list on its way */
+		a->came = cache_progress(a->fs->cache);
+		a->deadline = loop_after(a->fs->loop, LOOKUP_DEADLINE_MS, ask_late, a);
+		return;
+	}
 	log_error("kernels: the registries did not tell their names within %d s", LOOKUP_DEADLINE_MS / 1000);
 	reply_err(a->req, -ETIMEDOUT);
 	a->req = NULL;
@@ -283,6 +289,7 @@ static void ask_names(struct fs *fs, const struct ask *what)
 		free(a);
 		return;
 	}
+	a->came = cache_progress(fs->cache);
 	a->deadline = loop_after(fs->loop, LOOKUP_DEADLINE_MS, ask_late, a);
 	cache_names(fs->cache, ask_done, a);
 }

@@ -2,7 +2,7 @@
 /*
  * publish_cmd.c: `diverfs publish`: a directory becomes an artifact of a registry. Prints the digest.
  *
- * With --report (for fs/publish.c, whose child this is then) lines on stdout tell it all: "at PERCENT WHAT",
+ * With --report (for fs/publish.c, whose child this is then) lines on stdout tell it all: "at PERCENT% WHAT",
  * "error ERRNO WORDS", "digest DIGEST"; it ends with its parent, and what it makes on the way lies in DIR.
  */
 #include "cache/base/io.h"
@@ -63,7 +63,7 @@ static void report(void *arg, const char *what, uint64_t done, uint64_t total)
 	if (now - s->last_ns < REPORT_NS)
 		return;
 	s->last_ns = now;
-	printf("at %" PRIu64 " %s\n", total ? done * 100 / total : 100, what);
+	printf("at %" PRIu64 "%% %s\n", total ? done * 100 / total : 100, what);
 	fflush(stdout);
 }
 

@@ -147,6 +147,7 @@ struct opening {
 	struct fs *fs;
 	fuse_req_t req; /* NULL: the deadline has answered */
 	struct timer *deadline;
+	uint64_t came; /* when the deadline was set */
 	char *name, *reference;
 };
 
@@ -154,6 +155,11 @@ static void opening_late(void *arg)
 {
 	struct opening *o = arg;
 	o->deadline = NULL;
+	if (cache_progress(o->fs->cache) != o->came) {
+		o->came = cache_progress(o->fs->cache);
+		o->deadline = loop_after(o->fs->loop, LOOKUP_DEADLINE_MS, opening_late, o);
+		return;
+	}
 	log_error("kernels/%s/%s: the registry did not answer within %d s", o->name, o->reference,
 		LOOKUP_DEADLINE_MS / 1000);
 	reply_err(o->req, -ETIMEDOUT);
@@ -206,6 +212,7 @@ void views_lookup_tag(
 	}
 	struct opening *o = xmalloc(sizeof *o);
 	*o = (struct opening){ .fs = fs, .req = req, .name = xstrdup(name), .reference = xstrdup(reference) };
+	o->came = cache_progress(fs->cache);
 	o->deadline = loop_after(fs->loop, LOOKUP_DEADLINE_MS, opening_late, o);
 	cache_view(fs->cache, o->name, o->reference, opening_done, o);
 }

@@ -35,6 +35,7 @@
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -248,7 +249,9 @@ static bool answer(const struct request *r, int status, const char *extra, const
 	if (is(r, "corrupt") && len > 0)
 		body[len / 2] ^= 1;
 	struct buf head = { 0 };
-	buf_printf(&head, "HTTP/1.1 %d X\r\nDocker-Distribution-Api-Version: registry/2.0\r\nContent-Length: %zu\r\n%s%s\r\n",
+	buf_printf(&head,
+		"HTTP/1.1 %d X\r\nDocker-Distribution-Api-Version: registry/2.0\r\nContent-Length: "
+		"%zu\r\n%s%s\r\n",
 		status, len, extra, is(r, "encoding") ? "Content-Encoding: gzip\r\n" : "");
 	put(r->fd, head.data, head.len);
 	buf_free(&head);
@@ -287,7 +290,8 @@ static bool answer_file(const struct request *r, const char *path, const char *t
 	snprintf(extra, sizeof(extra), "Content-Type: %s\r\n", type);
 	if (part)
 		snprintf(extra + strlen(extra), sizeof(extra) - strlen(extra),
-			"Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n", said, said + len - 1, size);
+			"Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n", said, said + len - 1,
+			size);
 	bool go_on = answer(r, part ? 206 : 200, extra, b.data ? b.data + from : "", len);
 	buf_free(&b);
 	return go_on;
@@ -297,17 +301,29 @@ static bool answer_file(const struct request *r, const char *path, const char *t
 
 static struct names *read_names(void)
 {
+	static struct names *last; /* as long as the file is the same */
+	static struct stat seen;
 	struct buf text = { 0 };
-	struct names *n = NULL;
+	struct stat st;
 	autofree char *path = xasprintf("%s/index.json", layout);
-	if (io_read_file(AT_FDCWD, path, 1u << 26, &text) == 0)
-		layout_names(text.data, text.len, layout, &n, NULL);
+	pthread_mutex_lock(&lock);
+	if (stat(path, &st) < 0 || st.st_ino != seen.st_ino || st.st_mtim.tv_nsec != seen.st_mtim.tv_nsec ||
+		st.st_mtim.tv_sec != seen.st_mtim.tv_sec) {
+		names_put(last);
+		last = NULL;
+		if (io_read_file(AT_FDCWD, path, 1u << 26, &text) == 0)
+			layout_names(text.data, text.len, layout, &last, NULL);
+		seen = st;
+	}
+	struct names *n = last ? names_get(last) : NULL;
+	pthread_mutex_unlock(&lock);
 	buf_free(&text);
 	return n;
 }
 
 /* Of (count) texts those after `last=`, a page of them if the plan says so, with a Link to the next. */
-static bool answer_list(const struct request *r, const char *before, const char *key, const char **list, size_t count)
+static bool answer_list(
+	const struct request *r, const char *before, const char *key, const char **list, size_t count)
 {
 	struct buf b = { 0 };
 	char extra[2600] = "", last[512] = "";
@@ -322,9 +338,11 @@ static bool answer_list(const struct request *r, const char *before, const char 
 		buf_printf(&b, "%s\"%s\"", n ? "," : "", list[at]);
 	buf_puts(&b, "]}");
 	if (is(r, "loop"))
-		snprintf(extra, sizeof(extra), "Link: <%s?last=%s>; rel=\"next\"\r\n", r->path, count ? list[0] : "");
+		snprintf(extra, sizeof(extra), "Link: <%s?last=%s>; rel=\"next\"\r\n", r->path,
+			count ? list[0] : "");
 	else if (at < count && n)
-		snprintf(extra, sizeof(extra), "Link: <%s?n=%zu&last=%s>; rel=\"next\"\r\n", r->path, page, list[at - 1]);
+		snprintf(extra, sizeof(extra), "Link: <%s?n=%zu&last=%s>; rel=\"next\"\r\n", r->path, page,
+			list[at - 1]);
 	bool go_on = answer(r, 200, extra, b.data, b.len);
 	buf_free(&b);
 	return go_on;
@@ -345,8 +363,9 @@ static bool list(const struct request *r, const char *repository)
 		else if (!repository && (!count || strcmp(out[count - 1], e->name)))
 			out[count++] = e->name;
 	}
-	bool go_on = repository && !count ? fail(r, 404)
-					  : answer_list(r, "", repository ? "tags" : "repositories", out, count);
+	bool go_on = repository && !count
+			     ? fail(r, 404)
+			     : answer_list(r, "", repository ? "tags" : "repositories", out, count);
 	free(out);
 	names_put(n);
 	return go_on;
@@ -418,8 +437,8 @@ static bool want_login(const struct request *r)
 	char extra[512];
 	if (is(r, "basic"))
 		return answer(r, 401, "WWW-Authenticate: Basic realm=\"x, \\\"y\\\"\"\r\n", "", 0);
-	snprintf(extra, sizeof(extra), "WWW-Authenticate: Bearer realm=\"http://127.0.0.1:%d/token\",service=\"s\"\r\n",
-		port);
+	snprintf(extra, sizeof(extra),
+		"WWW-Authenticate: Bearer realm=\"http://127.0.0.1:%d/token\",service=\"s\"\r\n", port);
 	return answer(r, 401, extra, "", 0);
 }
 
@@ -458,7 +477,8 @@ static bool serve_v2(struct request *r, const struct buf *body)
 		return push(r, body, name, part);
 	if (!strncmp(part, "manifests/", 10))
 		return manifest(r, name, part + 10);
-	autofree char *path = xasprintf("%s/blobs/sha256/%s", layout, strrchr(part, ':') ? strrchr(part, ':') + 1 : "none");
+	autofree char *path =
+		xasprintf("%s/blobs/sha256/%s", layout, strrchr(part, ':') ? strrchr(part, ':') + 1 : "none");
 	return answer_file(r, path, "application/octet-stream");
 }
 
@@ -502,6 +522,8 @@ static bool serve_one(struct request *r, const struct buf *body)
 static void *connection(void *arg)
 {
 	struct request r = { .fd = (int)(intptr_t)arg };
+	setsockopt(
+		r.fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)); /* head and body are two writes */
 	for (bool go_on = true; go_on && read_request(&r);) {
 		struct buf body = { 0 };
 		pthread_mutex_lock(&lock);

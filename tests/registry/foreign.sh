@@ -31,6 +31,7 @@ kraft=$(blob "$T/index" $oci.index.v1+json "\"$note.ref.name\":\"unikraft/hello:
 
 # One of ours, but its sources are a plain tar.gz.
 head -c 3000000 /dev/urandom >"$T/s/big"
+head -c 20000 /dev/zero >"$T/s/zeros"
 cp "$BUILD/stage/hello/src/"*.c "$T/s/app/" 2>/dev/null || echo 'int main(void) { return 0; }' >"$T/s/app/main.c"
 tar czf "$T/src.tar.gz" -C "$T/s" .
 echo '# t' >"$T/readme"
@@ -40,7 +41,23 @@ printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","artifactType":"app
 	"$(blob "$T/readme" text/markdown "\"$note.title\":\"README.md\"")" \
 	"$(blob "$T/src.tar.gz" $oci.layer.v1.tar+gzip "\"$note.title\":\"src.tar.gz\"")" >"$T/manifest"
 ours=$(blob "$T/manifest" $oci.manifest.v1+json "\"$note.ref.name\":\"t:1\"")
-printf '{"schemaVersion":2,"manifests":[%s,%s]}' "$kraft" "$ours" >"$L/index.json"
+
+# The same, as skopeo makes zstd:chunked of it: with the older names of annotations, chunks by content, and holes.
+printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}' >"$T/image"
+tar cf "$T/src.tar" -C "$T/s" .
+printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","config":%s,"layers":[%s]}' $oci \
+	"$(blob "$T/image" $oci.config.v1+json)" "$(blob "$T/src.tar" $oci.layer.v1.tar)" >"$T/manifest"
+image=$(blob "$T/manifest" $oci.manifest.v1+json "\"$note.ref.name\":\"image:1\"")
+printf '{"schemaVersion":2,"manifests":[%s]}' "$image" >"$L/index.json"
+ok "skopeo makes zstd:chunked" skopeo copy -q --dest-compress --dest-compress-format zstd:chunked "oci:$L:image:1" "dir:$T/out"
+layer=$(sed 's/.*"layers":\[//; s/"annotations":{/&"org.opencontainers.image.title":"src.tar.zst",/; s/\]}$//' "$T/out/manifest.json")
+sum=$(grep -o 'sha256:[0-9a-f]*' <<<"$layer" | head -n 1 | cut -d: -f2)
+cp "$T/out/$sum" "$L/blobs/sha256/"
+printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","artifactType":"application/vnd.diverfs.kernel.v1","config":%s,"layers":[%s,%s]}' \
+	$oci "$(blob "$T/config" application/vnd.diverfs.kernel.config.v1+json)" \
+	"$(blob "$T/readme" text/markdown "\"$note.title\":\"README.md\"")" "$layer" >"$T/manifest"
+chunked=$(blob "$T/manifest" $oci.manifest.v1+json "\"$note.ref.name\":\"chunked:1\"")
+printf '{"schemaVersion":2,"manifests":[%s,%s,%s]}' "$kraft" "$ours" "$chunked" >"$L/index.json"
 
 shown() { # WHERE
 	ok "$1: the kernel of the package" cmp "$M/kernels/unikraft/hello/0.16/images/kernel" "$T/k/unikraft/bin/kernel"
@@ -59,6 +76,10 @@ shown() { # WHERE
 
 REGISTRY=$L mount_registry
 shown directory "$L"
+before=$(cat "$M/cache/fetched")
+ok "zstd:chunked of skopeo: one small file" cmp "$M/kernels/chunked/1/src/zeros" "$T/s/zeros"
+ok "takes the table and little more" [ $(($(cat "$M/cache/fetched") - before)) -lt 20000 ]
+ok "all of them" diff -r "$M/kernels/chunked/1/src" "$T/s"
 like "a package of kraftkit is launched" "$(timeout 120 "$M/kernels/unikraft/hello/0.16/run" 2>&1 </dev/null)" '[Hh]ello'
 ok "unmounts" unmount_registry
 rm -rf "$T/cache"

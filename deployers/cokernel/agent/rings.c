@@ -10,12 +10,14 @@
 #include "deployers/cokernel/agent/tables.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #define SPIN_US 30
+#define LAST_MS 2000
 
 struct out { /* a ring that we read */
 	uint8_t *data;
@@ -32,6 +34,7 @@ struct in { /* a ring that we write */
 
 static struct hrt *hrt;
 static int port;
+static bool stopped;
 static struct out console, messages;
 static struct in typed, orders;
 static void (*message_handler)(const struct guest_message *m);
@@ -71,6 +74,20 @@ static void taken(struct out *o, uint64_t n)
 	__atomic_store_n(&o->ring->tail, o->tail, __ATOMIC_RELEASE);
 }
 
+/* While the HRT runs a host that does not read holds it up; when it has stopped it is not waited for long. */
+static bool can_write(void)
+{
+	struct pollfd p = { .fd = port, .events = POLLOUT };
+
+	for (int waited = 0; port >= 0; waited += 100) {
+		if (poll(&p, 1, 100) > 0)
+			return true;
+		if (__atomic_load_n(&stopped, __ATOMIC_RELAXED) && waited >= LAST_MS)
+			return false;
+	}
+	return false;
+}
+
 static bool drain_console(void)
 {
 	uint64_t n = waiting(&console), at = console.tail & (console.bytes - 1);
@@ -79,7 +96,7 @@ static bool drain_console(void)
 		return false;
 	if (n > console.bytes - at)
 		n = console.bytes - at;
-	ssize_t put = port < 0 ? (ssize_t)n : write(port, console.data + at, n);
+	ssize_t put = can_write() ? write(port, console.data + at, n) : (ssize_t)n;
 	taken(&console,
 		put > 0 ? (uint64_t)put : n); /* a console that cannot be written is no reason to stop */
 	return true;
@@ -183,8 +200,9 @@ void rings_send(unsigned type, uint64_t value)
 
 void rings_drain(void)
 {
-	while (drain())
-		;
+	__atomic_store_n(&stopped, true, __ATOMIC_RELAXED);
+	for (unsigned n = 0; n < 10000 && drain(); n++)
+		; /* a CPU that could not be stopped may go on writing */
 }
 
 void rings_open(struct hrt *h, int console_port, void (*on_message)(const struct guest_message *m))
