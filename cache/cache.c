@@ -261,6 +261,24 @@ uint64_t cache_progress(const struct cache *c)
 	return c->fetched + (c->fetcher ? fetcher_bytes(c->fetcher) : 0);
 }
 
+/* --- publishing ------------------------------------------------------------------------------- */
+
+bool cache_can_take(const struct cache *c, uint32_t n)
+{
+	if (n >= c->place_count)
+		return false;
+	const struct registry *r = c->places[n].registry;
+	return !registry_is_remote(r) || (!c->offline && !r->ops->served_files);
+}
+
+void cache_published(struct cache *c, const char *name, const char *tag)
+{
+	c->names_at = 0;
+	for (uint32_t i = 0; i < c->place_count; i++)
+		if (registry_is_remote(c->places[i].registry))
+			place_forget(&c->places[i], name, tag);
+}
+
 /* --- status ----------------------------------------------------------------------------------- */
 
 static void put_place(struct place *p, struct buf *out)

@@ -68,6 +68,11 @@ struct cache_registry {
  * one that cannot answer now is told by cache_status and by what fails. */
 int cache_add_registry(struct cache *c, const char *where, struct why *why);
 int cache_add(struct cache *c, const struct cache_registry *r, struct why *why);
+/* Whether the registry that was added as (n)th, from 0, is of a kind to which can be published: not a layout that is
+ * served as files, and none on the network when offline. */
+bool cache_can_take(const struct cache *c, uint32_t n);
+/* name:tag was published to some registry: what this process knew of it, and of lists, is asked for anew. */
+void cache_published(struct cache *c, const char *name, const char *tag);
 /* Appends lines for `status`: one a registry (where, kind, reachable, as of when, names), then the cache (used, objects). */
 void cache_status(struct cache *c, struct buf *out);
 

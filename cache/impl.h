@@ -46,6 +46,7 @@ struct place {		     /* a registry and what is known of it */
 	struct place_wait *waiting;
 	bool recalled, recalling;			 /* what the catalog remembers was read */
 	bool listing, failed;				 /* a list is under way; the last one failed */
+	bool outdated;					 /* something was published after it began */
 	uint64_t began_ns, listed_ns, took_ns, again_ns; /* monotonic; again_ns: not asked before that */
 	struct timer *patience;
 	struct tags *tags;
@@ -187,6 +188,8 @@ void place_init(struct cache *c, struct place *p, struct registry *r);
 void place_free(struct place *p);
 /* The same for what a tag is; for places whose names have no digests. (manifest) may be its bytes, or empty. */
 void place_tag(struct place *p, const char *name, const char *tag, registry_tag_fn *done, void *arg);
+/* Of a remote kind: its list and this tag are asked for anew when they are wanted. */
+void place_forget(struct place *p, const char *name, const char *tag);
 
 /* What a load needs from a remote registry. */
 struct lack {

@@ -197,7 +197,8 @@ static void list_came(void *arg, int err, const struct why *why, struct names *n
 			tell(p, false, why->text);
 	} else {
 		struct names *before = known(p);
-		p->listed_ns = now;
+		p->listed_ns = p->outdated ? 0 : now;
+		p->outdated = false;
 		tell(p, true, "");
 		if (names_equal(before, names)) {
 			names_put(names);
@@ -431,6 +432,17 @@ void place_tag(struct place *p, const char *name, const char *tag, registry_tag_
 	}
 	if (!t->asking)
 		ask_tag(p, t, name, tag);
+}
+
+void place_forget(struct place *p, const char *name, const char *tag)
+{
+	struct tag *t = tags_find(p->tags, name, tag, false);
+	p->listed_ns = 0;
+	p->outdated = p->listing;
+	if (t && !t->asking) {
+		t->known = false;
+		t->asked_ns = 0;
+	}
 }
 
 /* --- beginning and end ------------------------------------------------------------------------- */

@@ -39,6 +39,7 @@ typedef void registry_done_fn(void *arg, int err, const struct why *why);
 
 struct registry_ops {
 	const char *kind; /* for `status` */
+	bool served_files; /* nothing can be published to it */
 
 	/* local kinds; NULL in others */
 	/* What it lists now: one reference, and the same snapshot as long as nothing changed. */

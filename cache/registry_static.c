@@ -121,6 +121,7 @@ static void static_part(
 
 const struct registry_ops static_ops = {
 	.kind = "OCI layout over HTTP",
+	.served_files = true,
 	.ask_names = static_names,
 	.ask = static_part,
 	.stop = remote_stop,

@@ -8,6 +8,7 @@
 #include "cache/base/io.h"
 
 #include "fs/kernel_dir.h"
+#include "fs/publish.h"
 #include "fs/texts.h"
 
 #include <errno.h>
@@ -39,12 +40,13 @@ const char *const run_file_names[RUN_FILES] = {
 	[RUN_SYSCALLS] = "syscalls",
 	[RUN_SYSCALLS_SVG] = "syscalls.svg",
 	[RUN_DELEGATE] = "delegate",
+	[RUN_PUBLISH] = "publish",
 };
 
 static bool is_writable(enum run_file f)
 {
 	return f == RUN_CONFIG || f == RUN_DEPLOY || f == RUN_CTL || f == RUN_CONSOLE || f == RUN_STDIN ||
-	       f == RUN_DELEGATE || f == RUN_SCRATCH;
+	       f == RUN_DELEGATE || f == RUN_PUBLISH || f == RUN_SCRATCH;
 }
 
 static bool is_stream(enum run_file f)
@@ -387,13 +389,15 @@ static void command(struct instance *in, enum run_file file, fuse_req_t req, con
 		begin++;
 	if (size > COMMAND_MAX || memchr(data + begin, '\n', end - begin) ||
 		memchr(data + begin, '\0', end - begin)) {
-		why_fail(&why, -EINVAL, "%s takes one word a write", run_file_names[file]);
+		why_fail(&why, -EINVAL, "%s takes one command a write", run_file_names[file]);
 		refuse(in, req, -EINVAL, &why);
 		return;
 	}
 	words = xstrndup(data + begin, end - begin);
 	if (file == RUN_CTL)
 		run_ctl(in, words, req, size);
+	else if (file == RUN_PUBLISH)
+		publish_write(in, words, req, size);
 	else
 		work_deploy(in, words, req, size);
 }
@@ -443,7 +447,7 @@ static void run_write(struct fs *fs, fuse_req_t req, struct node n, const char *
 		write_delegate(in, req, data, size, append ? in->delegate.text.len : off);
 	else if (h->file == RUN_SCRATCH)
 		write_scratch(h, req, data, size, off, append);
-	else if (h->file == RUN_DEPLOY || h->file == RUN_CTL)
+	else if (h->file == RUN_DEPLOY || h->file == RUN_CTL || h->file == RUN_PUBLISH)
 		command(in, h->file, req, data, size);
 	else
 		reply_err(req, -EACCES);

@@ -21,7 +21,8 @@
  *          run.c        all instances: found again when a daemon begins, stopped when it ends
  *          instance.c   what an instance is, its states; texts.c what its small files say
  *          config.c     the text of config, checked; chosen.c its kernel, looked up; edit.c how it is written
- *          work.c       what moves an instance on: images.c template and images, build.c builds, fingerprint.c
+ *          work.c       what moves an instance on: images.c template and images, build.c builds, fingerprint.c;
+ *                       publish.c what it is now, as a kernel of a registry
  *          machine.c    one launch of it; ending.c how it ended
  *          launch.c     deployers: starting, following, finding again; modes.c which there are
  *          files.c      run/ and the files of an instance, names.c their names, pending.c commands that wait (class RUN)

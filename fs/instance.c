@@ -96,6 +96,7 @@ static void free_instance(struct instance *in)
 	chosen_put(in->kernel);
 	buf_free(&in->text);
 	buf_free(&in->error);
+	free(in->published);
 	close(in->dirfd);
 	free(in->dir);
 	free(in);
@@ -267,6 +268,8 @@ const char *instance_state(const struct instance *in)
 {
 	if (in->machine.up)
 		return in->machine.state;
+	if (in->work.active && in->work.step == WORK_PUBLISH)
+		return "publishing";
 	if (in->work.active)
 		return in->work.step == WORK_LAUNCH || in->work.step == WORK_PROBE ||
 				       in->work.step == WORK_ROS || in->work.step == WORK_CLEAR
@@ -406,6 +409,8 @@ void instance_save(struct instance *in)
 	conf_put(&b, "sources_from", w->sources_from);
 	conf_put(&b, "ros_from", w->ros_from);
 	conf_put(&b, "template_from", w->template_from);
+	if (in->published)
+		conf_put(&b, "published", in->published);
 	conf_putf(&b, "template_hash", "%llu", (unsigned long long)w->template_hash);
 	conf_putf(&b, "made", "%llu", (unsigned long long)in->made_ns);
 	err = io_write_file(in->dirfd, "meta", b.data, b.len, 0600, false);

@@ -3,11 +3,13 @@
  * instance.h: what an instance is, and its states.
  *
  *     new -> configured -> building -> built -> launching -> running <-> paused -> exited | failed
+ *     and publishing, after building
  *
  * State on disk: <state_dir>/instances/NAME/ with
  *     meta  config  src/  images/  kernels/DIGEST/ (what was changed in kernel/)
  *     kernel/   its sources with that, checked out for building
  *     plan, pid, sock, lock, end, console.*, deployer.log   of the machine (deploy.h)
+ *     publish/ what is being published
  *     ros/     image and initrd of the regular OS, out/ what a program wrote, syscalls, delegate, ros.console.*: split modes
  *     build/   the same of the last build
  *
@@ -70,6 +72,7 @@ struct instance {
 		*result;  /* new, configured, built, exited or failed: the state when nothing is under way */
 	const char *told; /* the last state that was told as an event */
 	struct buf error;
+	char *published; /* NAME:TAG, digest and registry of the last one; NULL: nothing yet */
 
 	struct pending *pending; /* writes to deploy and ctl that wait */
 	unsigned parked_writes;

@@ -56,6 +56,7 @@ static bool write_under_way(const struct instance *in, enum run_file f)
 	switch (f) {
 	case RUN_DEPLOY:
 	case RUN_CTL:
+	case RUN_PUBLISH:
 		return in->parked_writes > 0;
 	case RUN_STDIN:
 		return in->streams.writing[RUN_STDIN] > 0;

@@ -5,6 +5,7 @@
 #include "fs/pending.h"
 
 #include "fs/instance.h"
+#include "fs/publish.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -53,6 +54,8 @@ static void give_up_or_wait(struct pending *p)
 	finish(p, -EINTR);
 	if (kind == PENDING_DEPLOY || kind == PENDING_BUILD)
 		work_cancel(in);
+	else if (kind == PENDING_PUBLISH)
+		publish_given_up(in);
 }
 
 static void look(void *arg)

@@ -19,6 +19,7 @@ struct pending;
 enum pending_kind {
 	PENDING_DEPLOY,	 /* giving up cancels the launch */
 	PENDING_BUILD,	 /* giving up cancels the build */
+	PENDING_PUBLISH, /* giving up ends the publishing, and a build for which nobody else waits */
 	PENDING_STOP,	 /* giving up leaves it ending */
 	PENDING_COMMAND, /* likewise; told apart by their numbers */
 };

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * publish_cmd.c: `diverfs publish`: a directory becomes an artifact of a registry. Prints the digest.
+ *
+ * With --report (for fs/publish.c, whose child this is then) lines on stdout tell it all: "at PERCENT% WHAT",
+ * "error ERRNO WORDS", "digest DIGEST"; it ends with its parent, and what it makes on the way lies in DIR.
  */
 #include "cache/base/io.h"
 #include "cache/cache.h"
@@ -11,11 +14,15 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
-#define STEP_NS 100000000u
+#define STEP_NS	  100000000u
+#define REPORT_NS 1000000000u
 
 static const char help_text[] = "usage: diverfs publish [options] DIR REGISTRY [NAME:TAG]\n"
 				"\n"
@@ -49,7 +56,19 @@ static void show(void *arg, const char *what, uint64_t done, uint64_t total)
 	fprintf(stderr, "\r\033[K%s: %" PRIu64 "%%", what, total ? done * 100 / total : 100);
 }
 
+static void report(void *arg, const char *what, uint64_t done, uint64_t total)
+{
+	struct shown *s = arg;
+	uint64_t now = clock_mono_ns();
+	if (now - s->last_ns < REPORT_NS)
+		return;
+	s->last_ns = now;
+	printf("at %" PRIu64 "%% %s\n", total ? done * 100 / total : 100, what);
+	fflush(stdout);
+}
+
 struct wanted {
+	bool report;
 	const char *dir, *where, *reference, *sign_key;
 	struct push_to to;
 };
@@ -64,7 +83,8 @@ static int usage(void)
 static int read_words(int argc, char **argv, struct wanted *w)
 {
 	static const struct option longs[] = { { "credentials", required_argument, NULL, 'a' },
-		{ "ca", required_argument, NULL, 'c' }, { "insecure", no_argument, NULL, 'i' }, { "sign", required_argument, NULL, 's' },
+		{ "ca", required_argument, NULL, 'c' }, { "insecure", no_argument, NULL, 'i' },
+		{ "sign", required_argument, NULL, 's' }, { "report", no_argument, NULL, 'r' },
 		{ "help", no_argument, NULL, 'h' }, { 0 } };
 	int c;
 	opterr = 0;
@@ -86,6 +106,7 @@ static int read_words(int argc, char **argv, struct wanted *w)
 		if (c == 'c')
 			w->to.ca_file = optarg;
 		w->to.insecure |= c == 'i';
+		w->report |= c == 'r';
 	}
 	int n = argc - optind;
 	if (n < 2 || n > 3)
@@ -113,22 +134,49 @@ static int publish_over_network(
 	return err;
 }
 
+static bool is_network(const char *where)
+{
+	return strstr(where, "://") && strncmp(where, "file://", 7);
+}
+
+static int publish(struct wanted *w, char *digest, struct why *why)
+{
+	struct shown shown = { .last_ns = clock_mono_ns() };
+	publish_progress_fn *progress = w->report ? report : isatty(STDERR_FILENO) ? show : NULL;
+	int err = is_network(w->where) ? publish_over_network(w, progress, &shown, digest, why)
+				       : publish_directory(w->dir,
+						 strncmp(w->where, "file://", 7) ? w->where : w->where + 7,
+						 w->reference, w->sign_key, progress, &shown, digest, why);
+	if (shown.any)
+		fputs("\r\033[K", stderr);
+	return err;
+}
+
+static int publish_reported(struct wanted *w)
+{
+	struct why why = { 0 };
+	char digest[DIGEST_TEXT_LEN + 1] = "";
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setenv("TMPDIR", w->dir, 1);
+	int err = publish(w, digest, &why);
+	if (err)
+		printf("error %d %s\n", -err, why.text[0] ? why.text : err_text(err));
+	else
+		printf("digest %s\n", digest);
+	return fflush(stdout) || err ? 1 : 0;
+}
+
 int publish_main(int argc, char **argv)
 {
 	struct why why = { 0 };
 	struct wanted w = { 0 };
-	struct shown shown = { .last_ns = clock_mono_ns() };
 	char digest[DIGEST_TEXT_LEN + 1] = "";
 	int status = read_words(argc, argv, &w);
 	if (status >= 0)
 		return status;
-	publish_progress_fn *progress = isatty(STDERR_FILENO) ? show : NULL;
-	int err = strstr(w.where, "://") && strncmp(w.where, "file://", 7)
-			  ? publish_over_network(&w, progress, &shown, digest, &why)
-			  : publish_directory(w.dir, strncmp(w.where, "file://", 7) ? w.where : w.where + 7,
-				    w.reference, w.sign_key, progress, &shown, digest, &why);
-	if (shown.any)
-		fputs("\r\033[K", stderr);
+	if (w.report)
+		return publish_reported(&w);
+	int err = publish(&w, digest, &why);
 	if (err) {
 		log_error("publish: %s", why.text[0] ? why.text : err_text(err));
 		return 1;

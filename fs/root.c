@@ -59,6 +59,7 @@ static void readme(struct fs *fs, struct buf *out)
 		"others are its files; rm -r ends it. modes: what can be launched here. status: what is there and "
 		"runs.\n"
 		"search/WORDS/ has a link to each kernel that matches, as search/sort+mode:fullVM.\n"
+		"`echo NAME:TAG > run/ANY/publish' makes a kernel of it, in a registry that can be written to.\n"
 		"cache/ tells what is kept here; `echo pin NAME:TAG > cache/ctl' keeps a kernel.\n"
 		"\n"
 		"Five lines to start with:\n"

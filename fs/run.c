@@ -41,6 +41,8 @@ static int take_meta(void *arg, unsigned line, const char *key, const char *valu
 		snprintf(w->template_from, sizeof(w->template_from), "%s", value);
 	else if (strcmp(key, "template_hash") == 0)
 		conf_number(key, value, 0, UINT64_MAX, &w->template_hash, NULL);
+	else if (strcmp(key, "published") == 0 && !in->published)
+		in->published = xstrdup(value);
 	else if (strcmp(key, "made") == 0)
 		conf_number(key, value, 0, UINT64_MAX, &in->made_ns, NULL);
 	return 0;
@@ -100,6 +102,19 @@ static void end_old_build(struct instance *in)
 	chan_free(c);
 }
 
+/* Of a daemon that died while it published. */
+static void remove_published(void *arg)
+{
+	struct instance *in = arg;
+
+	io_remove_tree(in->dirfd, "publish.old");
+}
+
+static void removed_published(void *arg)
+{
+	instance_release(arg);
+}
+
 static void load(struct run *r, const char *name)
 {
 	autobuf struct buf meta = { 0 };
@@ -117,6 +132,8 @@ static void load(struct run *r, const char *name)
 	kernel_dir_set(in);
 	in->result = in->cfg.kernel ? *in->work.built ? "built" : "configured" : "new";
 	end_old_build(in);
+	if (renameat(fd, "publish", fd, "publish.old") == 0)
+		pool_submit(r->fs->pool, remove_published, removed_published, instance_hold(in));
 	delegate_load(in);
 	machine_find(in);
 	instance_changed(in);

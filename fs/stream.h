@@ -39,6 +39,7 @@ enum run_file {
 	RUN_SYSCALLS,
 	RUN_SYSCALLS_SVG,
 	RUN_DELEGATE,
+	RUN_PUBLISH,
 	RUN_FILES,
 	RUN_NEW = RUN_FILES, /* only in run/ itself */
 	RUN_SCRATCH

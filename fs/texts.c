@@ -174,6 +174,10 @@ void text_of(struct instance *in, enum run_file file, struct buf *out)
 	case RUN_SYSCALLS_SVG:
 		syscalls_svg(in, out);
 		break;
+	case RUN_PUBLISH:
+		if (in->published)
+			buf_printf(out, "%s\n", in->published);
+		break;
 	case RUN_DELEGATE:
 		buf_append(out, in->delegate.text.data ? in->delegate.text.data : "", in->delegate.text.len);
 		break;

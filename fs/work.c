@@ -9,6 +9,7 @@
 #include "cache/base/io.h"
 #include "fs/fingerprint.h"
 #include "fs/kernel_dir.h"
+#include "fs/publish.h"
 #include "fs/work_inner.h"
 
 #include <errno.h>
@@ -71,6 +72,7 @@ static void work_end(struct instance *in, int err, const struct why *why)
 	stream_wake_all(in);
 	pending_answer(in, PENDING_BUILD, 0, err);
 	pending_answer(in, PENDING_DEPLOY, 0, err);
+	publish_work_ended(in, err);
 	if (!instance_busy(in))
 		pending_answer(in, PENDING_STOP, 0, 0);
 }
@@ -369,6 +371,8 @@ static void work_next(struct instance *in)
 		r = images_due(in, &s, &why);
 		if (r < 0)
 			work_end(in, r, &why);
+		else if (r == 0 && w->publishing)
+			begin_publish(in, &s);
 		else if (r == 0)
 			next_after_images(in, &s);
 	}
@@ -485,6 +489,13 @@ void work_build(struct instance *in, fuse_req_t req, size_t size)
 		work_start(in);
 }
 
+void work_publish(struct instance *in)
+{
+	if (!in->work.active)
+		in->work.mode = -1;
+	work_start(in);
+}
+
 void work_cancel(struct instance *in)
 {
 	struct work *w = &in->work;
@@ -494,6 +505,8 @@ void work_cancel(struct instance *in)
 	w->cancelled = true;
 	if (w->step == WORK_BUILD)
 		kill_builder(in);
+	else if (w->step == WORK_PUBLISH)
+		publish_stop(in);
 	else if (w->step == WORK_LAUNCH)
 		machine_stop(in, true);
 	else if (w->step == WORK_PROBE)

@@ -2,8 +2,8 @@
 /*
  * work.h: what moves an instance from a config to images, and from images to a machine that runs.
  *
- *     kernel -> scan src and kernel -> fill src -> build, or the kernel's own images -> probe -> [the ROS] ->
- *         launch
+ *     kernel -> scan src and kernel -> fill src -> build, or the kernel's own images -> [publish] -> probe ->
+ *         [the ROS] -> launch
  *
  * Each step looks at the facts and does what is missing, so that one road serves a first build, a change
  * while a build runs, and a restart of the daemon.
@@ -20,6 +20,7 @@ struct instance;
 struct deployer;
 struct building;
 struct chosen;
+struct publishing;
 
 enum work_step {
 	WORK_IDLE,
@@ -29,6 +30,7 @@ enum work_step {
 	WORK_SOURCES,
 	WORK_BUILD,
 	WORK_IMAGES,
+	WORK_PUBLISH,
 	WORK_PROBE,
 	WORK_ROS,
 	WORK_CLEAR,
@@ -51,6 +53,7 @@ struct work {
 	struct chosen *ros;	   /* split modes: found for this launch; NULL before */
 	struct building *building; /* build.c's, while one is under way */
 	struct deployer *builder;
+	struct publishing *publishing; /* publish.c's, from the write that asks for it to its answer */
 	bool build_ended; /* its EXIT was seen; the next three say what it said */
 	bool build_ok;
 	struct why build_why;
@@ -78,6 +81,8 @@ void work_config_changed(struct instance *in);
 /* Both answer (req), later. (size) is what the write returns then. */
 void work_deploy(struct instance *in, const char *mode, fuse_req_t req, size_t size);
 void work_build(struct instance *in, fuse_req_t req, size_t size);
+/* The images that publish.c wants are made, if they are not up to date, and it is called. */
+void work_publish(struct instance *in);
 /* Ends what is under way; its waiters are told -EINTR. */
 void work_cancel(struct instance *in);
 /* Removes what building made. 0 or -EBUSY. */

@@ -48,6 +48,10 @@ void begin_images(struct instance *in);
 /* (source): what `built` becomes. Checks the kernel's sources out first where they are not there. */
 void begin_build(struct instance *in, const struct settings *s, const char *source);
 
+/* publish.c: what the instance is now, its images up to date, goes to a registry. Ends without an error for the work:
+ * who asked for it is told. */
+void begin_publish(struct instance *in, const struct settings *s);
+
 /* Puts the files that (wanted) names into the directory (to), below which export_clear has made room in a job, and calls
  * (done). */
 typedef void exported_fn(struct instance *in, struct chosen *kernel, int err, const struct why *why);
