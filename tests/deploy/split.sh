@@ -35,8 +35,14 @@ console() { timeout 1 cat "$M/run/$1/console"; }
 says() { console "$1" | grep -qE -- "$2"; }
 instance r 'kernel = reef' 'memory = 64M' 'cpus = 2'
 cd "$M/run/r" || exit 1
-ok "deploy" put splitVM deploy
+put splitVM deploy &
+deploying=$!
+launching() { [ "$(cat state)" = launching ] && [ -s timeline ] && grep -q '^launch' timeline; }
+wait_for "it is being launched" launching
+put 'echo typed early' console
+ok "deploy" wait $deploying
 wait_for "a prompt" says r '^reef> '
+wait_for "what was typed before it is read, without more being typed" says r '^typed early'
 put ps console
 wait_for "what is typed is read, and both CPUs are there" says r '^cpu 1:'
 like "status" "$(tr '\n' ' ' <status)" 'mode splitVM .*cpus 2 .*memory 64M ros ros:[0-9.]+ ros_cpus 1 ros_memory 256M'

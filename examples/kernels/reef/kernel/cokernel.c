@@ -251,6 +251,15 @@ static void listen(void *unused)
 	}
 }
 
+/* Before there was a vector nobody was rung: what was typed until then is in the ring. */
+static void take_typed_early(void)
+{
+	uint64_t flags = irq_save();
+
+	io_typed();
+	irq_restore(flags);
+}
+
 void cokernel_start(void)
 {
 	cokernel->program_cr3 = paging_root();
@@ -258,6 +267,7 @@ void cokernel_start(void)
 	cokernel->level = 2;
 	cokernel_tell(GUEST_HELLO, 2);
 	delegate_init();
+	take_typed_early();
 	thread_create("listener", listen, NULL, PRIORITY_NORMAL);
 }
 
