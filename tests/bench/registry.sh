@@ -45,8 +45,8 @@ net_mount() { # diverfs|rclone|httpdirfs
 		mkdir "$T/cache"
 		mount_it "$url/layout"
 		LARGE_AT=$M/kernels/net/1.0/images/net.img SMALL_AT=$M/kernels/net/1.0/src ;;
-	rclone) rclone mount --config /dev/null --daemon --read-only --http-url "$url/plain" :http: "$T/p" 2>/dev/null ;;
-	httpdirfs) httpdirfs "$url/plain" "$T/p" >/dev/null 2>&1 ;;
+	rclone) rclone mount --config /dev/null --daemon --read-only --http-url "$url/plain/" :http: "$T/p" 2>/dev/null ;;
+	httpdirfs) httpdirfs --no-range-check "$url/plain" "$T/p" >/dev/null 2>&1 ;;
 	esac
 	ls -l "$LARGE_AT" "$SMALL_AT/$(head -n 1 "$T/some")" >/dev/null
 }
