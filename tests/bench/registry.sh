@@ -5,13 +5,14 @@
 # with the same content: curl, and rclone mount and httpdirfs, where they are installed. diverfs reads an image layout, the
 # others the files as they are. Each reader is mounted anew for each figure; what the server has is in memory for all.
 #
-#   LARGE  MiB of the large image (1024)    SMALL  small files (10000)
+#   LARGE  MiB of the large image (1024)    SMALL  small files (10000)  PEERS  "rclone httpdirfs" (rclone; httpdirfs is very slow here)
 #
 # Bytes on the wire are those of bodies, by the server's log. From nothing to a console's first byte both sides use a
 # docker-registry, because skopeo cannot read a layout behind a web server.
 
 LARGE=${LARGE:-1024}
 SMALL=${SMALL:-10000}
+PEERS=${PEERS-rclone}
 SLOW=60
 result() { echo "bench: $2" >&2; }
 within() { # SECONDS COMMAND...
@@ -48,7 +49,7 @@ net_mount() { # diverfs|rclone|httpdirfs
 	rclone) rclone mount --config /dev/null --daemon --read-only --http-url "$url/plain/" :http: "$T/p" 2>/dev/null ;;
 	httpdirfs) httpdirfs --no-range-check "$url/plain" "$T/p" >/dev/null 2>&1 ;;
 	esac
-	ls -l "$LARGE_AT" "$SMALL_AT/$(head -n 1 "$T/some")" >/dev/null
+	timeout 30 stat "$LARGE_AT" "$SMALL_AT/$(head -n 1 "$T/some")" >/dev/null
 }
 net_unmount() {
 	if [ "$1" = diverfs ]; then unmount_it; return; fi
@@ -67,6 +68,13 @@ rate() { # COMMAND...: MB/s of the large image
 	ms "$@" | awk -v mib="$LARGE" '{ printf "%.0f\n", mib * 1048.576 / $1 }'
 }
 
+net_works() { # READER: can it be mounted, and read at all?
+	local status=1
+	net_mount "$1" 2>/dev/null && timeout 30 cat "$SMALL_AT/$(head -n 1 "$T/some")" >/dev/null 2>&1 && status=0
+	net_unmount "$1" 2>/dev/null
+	[ $status = 0 ] || echo "bench: $1 does not read from this server: no figures beside it"
+	return $status
+}
 of_mount() { # READER: appends its figures to $T/net.READER.FIGURE
 	local to=$T/net.$1
 	net_mount "$1"
@@ -101,7 +109,7 @@ of_curl() {
 	ms curl -s -K "$T/urls" >>"$to.small"
 	on_wire >>"$to.wire"
 	sed -i 's,$,\noutput = /dev/null,' "$T/urls"
-	ms curl -s -Z --parallel-max 16 -K "$T/urls" >>"$to.parallel"
+	ms curl -s -Z --parallel-max 16 -K "$T/urls" 2>/dev/null >>"$to.parallel"
 }
 
 figure() { median <"$T/net.$1"; }
@@ -137,17 +145,20 @@ net_console() { # from nothing to the first byte that hello says
 }
 
 net() {
-	local url i p readers=(diverfs) pr
+	local url i p readers=() pr
 	for p in nginx docker-registry skopeo curl; do
 		PATH=$PATH:/usr/sbin command -v $p >/dev/null || { echo "bench: no $p: no figures of registries"; return; }
 	done
-	for p in rclone httpdirfs; do
-		if command -v $p >/dev/null; then readers+=("$p"); else echo "bench: no $p (a package of that name): no figures beside it"; fi
+	for p in $PEERS; do
+		command -v $p >/dev/null || echo "bench: no $p (a package of that name): no figures beside it"
 	done
 	net_content
 	static_server "$T/www" "autoindex on;"
 	SERVERS+=("$SERVER")
 	url=http://$ADDR
+	for p in diverfs $PEERS; do
+		if [ $p = diverfs ] || command -v $p >/dev/null; then net_works $p && readers+=("$p"); fi
+	done
 	for ((i = 0; i < ROUNDS; i++)); do
 		for pr in "${readers[@]}"; do of_mount "$pr"; done
 		of_curl
