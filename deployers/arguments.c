@@ -72,5 +72,6 @@ void arguments_port(struct arguments *a, unsigned nr, const char *id, int fd, co
 	arguments_socket(a, id, fd);
 	/* With an id QEMU tells when the kernel opens the port (VSERPORT_CHANGE). */
 	arguments_format(a, "-device",
-		"virtserialport,bus=streams.0,nr=%u,id=" VM_PORT_ID "%s,chardev=%s,name=%s", nr, id, id, name);
+		"virtserialport,bus=streams.0,nr=%u,id=" VM_PORT_ID "%s,chardev=%s,name=%s", nr, id, id,
+		name);
 }

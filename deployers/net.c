@@ -27,11 +27,13 @@ void net_arguments(const struct plan *p, bool pci, struct arguments *a)
 		struct forward f;
 
 		if (!forward_parse(PLAN_FORWARD, p->forwards.item[i], &f, NULL))
-			buf_printf(&b, ",hostfwd=%s:%s:%u-:%u", f.udp ? "udp" : "tcp", f.host, f.host_port, f.port);
+			buf_printf(&b, ",hostfwd=%s:%s:%u-:%u", f.udp ? "udp" : "tcp", f.host, f.host_port,
+				f.port);
 	}
 	arguments_pair(a, "-netdev", b.data);
 	/* Without a ROM: nobody boots from the network here, and the firmware would take its time over it. */
-	arguments_pair(a, "-device", pci ? "virtio-net-pci,netdev=net,romfile=" : "virtio-net-device,netdev=net");
+	arguments_pair(
+		a, "-device", pci ? "virtio-net-pci,netdev=net,romfile=" : "virtio-net-device,netdev=net");
 }
 
 static bool net_asks(const struct plan *p)

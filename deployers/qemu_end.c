@@ -57,8 +57,7 @@ void qemu_taken(struct qemu *q)
 	if (q->taken_quiet >= TAKEN_QUIET)
 		qemu_kill(q, "guest", q->taken_status, "");
 	else
-		q->taken_timer =
-			loop_after(q->mon->loop, full ? TAKEN_FULL_MS : TAKEN_MS, taken_ask, q);
+		q->taken_timer = loop_after(q->mon->loop, full ? TAKEN_FULL_MS : TAKEN_MS, taken_ask, q);
 }
 
 /* QEMU's last words, without the blanks around them and without the registers that KVM's errors end with. */

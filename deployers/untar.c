@@ -252,7 +252,8 @@ static char *entry_name(struct untar *u, const struct header *h)
 static int begin_text(struct untar *u, char type, struct why *why)
 {
 	if (u->left > TEXT_MAX)
-		return why_fail(why, -EFBIG, "a name or attribute of %llu bytes", (unsigned long long)u->left);
+		return why_fail(
+			why, -EFBIG, "a name or attribute of %llu bytes", (unsigned long long)u->left);
 	u->text_kind = type;
 	buf_clear(&u->text);
 	return 0;
@@ -316,8 +317,8 @@ static int take_pax(struct untar *u, struct why *why)
 		char *key;
 		unsigned long len = strtoul(s, &key, 10);
 
-		if (key == s || *key != ' ' || len < (unsigned long)(key - s) + 3 || len > (unsigned long)(end - s) ||
-			s[len - 1] != '\n')
+		if (key == s || *key != ' ' || len < (unsigned long)(key - s) + 3 ||
+			len > (unsigned long)(end - s) || s[len - 1] != '\n')
 			return why_fail(why, -EBADMSG, "a damaged attribute");
 		s[len - 1] = 0;
 		key++;

@@ -26,15 +26,15 @@ struct untar {
 	int dirfd; /* not owned */
 	uint64_t bytes_left;
 	uint32_t entries, skipped;
-	struct buf head;      /* an unfinished block of 512 */
-	struct buf text;      /* a long name or pax record that is being read */
-	char *name, *link;    /* for the next entry, from such */
-	bool sized;	      /* and its size */
+	struct buf head;   /* an unfinished block of 512 */
+	struct buf text;   /* a long name or pax record that is being read */
+	char *name, *link; /* for the next entry, from such */
+	bool sized;	   /* and its size */
 	uint64_t size;
-	int fd;		      /* the file being written; -1 none */
-	uint64_t left, pad;   /* of the present entry's bytes, and up to the next block */
-	char text_kind;	      /* what (text) is: 'L' 'K' 'x', or 0 */
-	unsigned zeroes;      /* blocks of zeroes: two end it */
+	int fd;		    /* the file being written; -1 none */
+	uint64_t left, pad; /* of the present entry's bytes, and up to the next block */
+	char text_kind;	    /* what (text) is: 'L' 'K' 'x', or 0 */
+	unsigned zeroes;    /* blocks of zeroes: two end it */
 	bool ended;
 };
 

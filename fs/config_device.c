@@ -18,7 +18,8 @@ static int add_forward(struct config *c, const char *key, const char *word, stru
 		return err;
 	for (uint32_t i = 0; i < c->nforwards; i++)
 		if (forward_same_port(&c->forwards[i], &f))
-			return why_fail(why, -EINVAL, "%s: port %u of the host is forwarded twice", key, f.host_port);
+			return why_fail(
+				why, -EINVAL, "%s: port %u of the host is forwarded twice", key, f.host_port);
 	if (c->nforwards == FORWARDS_MAX)
 		return why_fail(why, -EINVAL, "%s: more than %u ports", key, FORWARDS_MAX);
 	c->forwards = xrealloc(c->forwards, (c->nforwards + 1) * sizeof(*c->forwards));
@@ -35,7 +36,8 @@ static int net_word(struct config *c, const char *key, const char *word, struct 
 		return 0;
 	}
 	if (strcmp(word, "restrict") != 0 && !strchr(word, ':'))
-		return why_fail(why, -EINVAL, "%s: '%s' is not none, user, restrict or tcp:[HOST:]PORT->PORT", key, word);
+		return why_fail(why, -EINVAL, "%s: '%s' is not none, user, restrict or tcp:[HOST:]PORT->PORT",
+			key, word);
 	if (!c->net || !strcmp(c->net, "none"))
 		return why_fail(why, -EINVAL, "%s: %s needs a network (%s = user %s)", key, word, key, word);
 	if (strcmp(word, "restrict") != 0)
@@ -67,7 +69,8 @@ int config_disk(struct config *c, const char *key, const char *value, struct why
 	while (len && (value[len - 1] == ' ' || value[len - 1] == '\t'))
 		len--;
 	if (*value != '/' || len > PATH_MOST)
-		return why_fail(why, -EINVAL, "%s: '%s' is not an absolute path (%s = /PATH, or /PATH rw to let it be written)",
+		return why_fail(why, -EINVAL,
+			"%s: '%s' is not an absolute path (%s = /PATH, or /PATH rw to let it be written)",
 			key, value, key);
 	c->disk = xstrndup(value, len);
 	return 0;
@@ -78,7 +81,8 @@ int config_check_devices(const struct config *c, int mode, struct why *why)
 	if (mode == MODE_FULLVM || !c->disk)
 		return 0;
 	return why_fail(why, -EINVAL,
-		"disk: a kernel in %s has none; files come from src/, root and files (or take mode = fullVM, or leave "
+		"disk: a kernel in %s has none; files come from src/, root and files (or take mode = fullVM, "
+		"or leave "
 		"the line out)",
 		kernel_mode_names[mode]);
 }

@@ -16,11 +16,13 @@ static void put_in_force(struct instance *in)
 {
 	struct delegate *d = &in->delegate;
 
-	if (d->force.len == d->text.len && (!d->text.len || !memcmp(d->force.data, d->text.data, d->text.len)))
+	if (d->force.len == d->text.len &&
+		(!d->text.len || !memcmp(d->force.data, d->text.data, d->text.len)))
 		return;
 	buf_clear(&d->force);
 	buf_append(&d->force, d->text.data ? d->text.data : "", d->text.len);
-	if (io_write_file(in->dirfd, "delegate", d->force.data ? d->force.data : "", d->force.len, 0600, false))
+	if (io_write_file(
+		    in->dirfd, "delegate", d->force.data ? d->force.data : "", d->force.len, 0600, false))
 		log_error("%s: delegate cannot be kept in %s", in->name, in->dir);
 	if (in->machine.up && in->machine.dep && in->machine.mode != MODE_FULLVM)
 		deployer_command(in->machine.dep, "policy");
@@ -76,8 +78,8 @@ int delegate_write(struct instance *in, const char *data, size_t size, uint64_t 
 	bool whole;
 
 	if (off > d->text.len || size > POLICY_TEXT_MAX || off + size > POLICY_TEXT_MAX)
-		return why_fail(why, off > d->text.len ? -EINVAL : -EFBIG, "delegate: at most %u bytes, in order",
-			POLICY_TEXT_MAX);
+		return why_fail(why, off > d->text.len ? -EINVAL : -EFBIG,
+			"delegate: at most %u bytes, in order", POLICY_TEXT_MAX);
 	if (!size)
 		return 0;
 	buf_append(&next, d->text.data ? d->text.data : "", d->text.len);

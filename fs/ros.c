@@ -76,7 +76,8 @@ static int suits(const struct chosen *ros, struct why *why)
 
 	if (strcmp(ros->conf.arch, "x86_64"))
 		return why_fail(why, -ENOEXEC, "ros: %s is for %s, not x86_64", ros->text, ros->conf.arch);
-	if (!l->supported || strncmp(l->image, "images/", 7) || (*l->initrd && strncmp(l->initrd, "images/", 7)))
+	if (!l->supported || strncmp(l->image, "images/", 7) ||
+		(*l->initrd && strncmp(l->initrd, "images/", 7)))
 		return why_fail(why, -ENOEXEC, "ros: %s has no image for fullVM that could be the regular OS",
 			ros->text);
 	return 0;

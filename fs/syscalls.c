@@ -11,12 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT_MAX  (128u << 10)
-#define ROWS_MAX  60
-#define ROW	  18
-#define LEFT	  150
-#define BAR	  480
-#define WIDTH	  800
+#define TEXT_MAX (128u << 10)
+#define ROWS_MAX 60
+#define ROW	 18
+#define LEFT	 150
+#define BAR	 480
+#define WIDTH	 800
 
 struct row {
 	char name[24];
@@ -34,8 +34,8 @@ static bool parse_row(const char *line, struct row *r)
 	unsigned long long refused, unknown;
 
 	*r = (struct row){ 0 };
-	if (sscanf(line, "%23[a-z0-9_] %llu %llu %*s %*s %llu %*s %*s %llu %llu", r->name, &r->count, &r->served,
-		    &r->delegated, &refused, &unknown) != 6)
+	if (sscanf(line, "%23[a-z0-9_] %llu %llu %*s %*s %llu %*s %*s %llu %llu", r->name, &r->count,
+		    &r->served, &r->delegated, &refused, &unknown) != 6)
 		return false;
 	r->other = refused + unknown;
 	return r->count > 0;
@@ -57,8 +57,8 @@ static double bits(unsigned long long n)
 static void put_bar(struct buf *out, double x, unsigned y, double width, const char *colour)
 {
 	if (width > 0)
-		buf_printf(out, "<rect x=\"%.1f\" y=\"%u\" width=\"%.1f\" height=\"%u\" fill=\"%s\"/>\n", x, y, width,
-			ROW - 4, colour);
+		buf_printf(out, "<rect x=\"%.1f\" y=\"%u\" width=\"%.1f\" height=\"%u\" fill=\"%s\"/>\n", x,
+			y, width, ROW - 4, colour);
 }
 
 static void put_row(struct buf *out, const struct row *r, unsigned y, double longest)
@@ -66,7 +66,8 @@ static void put_row(struct buf *out, const struct row *r, unsigned y, double lon
 	double width = BAR * bits(r->count) / longest, each = width / (double)r->count;
 	double served = each * (double)r->served, delegated = each * (double)r->delegated;
 
-	buf_printf(out, "<text x=\"%u\" y=\"%u\" text-anchor=\"end\">%s</text>\n", LEFT - 6, y + ROW - 6, r->name);
+	buf_printf(out, "<text x=\"%u\" y=\"%u\" text-anchor=\"end\">%s</text>\n", LEFT - 6, y + ROW - 6,
+		r->name);
 	put_bar(out, LEFT, y, served, "#1f4e79");
 	put_bar(out, LEFT + served, y, delegated, "#7fb2e5");
 	put_bar(out, LEFT + served + delegated, y, width - served - delegated, "#d9534f");
@@ -101,8 +102,10 @@ void syscalls_svg(const struct instance *in, struct buf *out)
 			n++;
 		}
 	buf_printf(out,
-		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%u\" font-family=\"sans-serif\" "
-		"font-size=\"12\">\n<text x=\"8\" y=\"18\" font-size=\"14\">System calls of %s (bars are logarithmic)"
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%u\" "
+		"font-family=\"sans-serif\" "
+		"font-size=\"12\">\n<text x=\"8\" y=\"18\" font-size=\"14\">System calls of %s (bars are "
+		"logarithmic)"
 		"</text>\n",
 		WIDTH, 60 + n * ROW, in->name);
 	put_key(out);

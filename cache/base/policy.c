@@ -13,15 +13,16 @@
 #define NUMBER_MAX 0xfffffffful
 #define PATH_BYTES 4095u
 
-static const char *const net_calls[] = { "socket", "socketpair", "bind", "connect", "listen", "accept", "accept4",
-	"sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "shutdown", "getsockname", "getpeername",
-	"setsockopt", "getsockopt", NULL };
-static const char *const path_calls[] = { "open", "openat", "openat2", "creat", "stat", "lstat", "newfstatat", "statx",
-	"access", "faccessat", "faccessat2", "readlink", "readlinkat", "truncate", "rename", "renameat", "renameat2",
-	"mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "link", "linkat", "symlink", "symlinkat", "chmod",
-	"fchmodat", "chown", "lchown", "fchownat", "utime", "utimes", "utimensat", "futimesat", "mknod", "mknodat",
-	"chdir", "chroot", "statfs", "getxattr", "lgetxattr", "setxattr", "lsetxattr", "listxattr", "llistxattr",
-	"removexattr", "lremovexattr", "execve", "execveat", "mount", "umount2", "inotify_add_watch", NULL };
+static const char *const net_calls[] = { "socket", "socketpair", "bind", "connect", "listen", "accept",
+	"accept4", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "shutdown",
+	"getsockname", "getpeername", "setsockopt", "getsockopt", NULL };
+static const char *const path_calls[] = { "open", "openat", "openat2", "creat", "stat", "lstat", "newfstatat",
+	"statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "truncate", "rename",
+	"renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "link", "linkat",
+	"symlink", "symlinkat", "chmod", "fchmodat", "chown", "lchown", "fchownat", "utime", "utimes",
+	"utimensat", "futimesat", "mknod", "mknodat", "chdir", "chroot", "statfs", "getxattr", "lgetxattr",
+	"setxattr", "lsetxattr", "listxattr", "llistxattr", "removexattr", "lremovexattr", "execve",
+	"execveat", "mount", "umount2", "inotify_add_watch", NULL };
 
 static const struct {
 	const char *name;
@@ -61,8 +62,8 @@ static int put_call(struct buf *out, const char *call, bool *first, struct why *
 	}
 	named = sysname_number(call);
 	if (named < 0)
-		return why_fail(why, -EINVAL, "there is no system call '%s' (a name, a number, all, @net or @path)",
-			call);
+		return why_fail(why, -EINVAL,
+			"there is no system call '%s' (a name, a number, all, @net or @path)", call);
 	put_number(out, (unsigned long)named, first);
 	return 0;
 }
@@ -106,7 +107,8 @@ static int take_line(char *line, struct buf *out, struct why *why)
 	if (!*calls)
 		return why_fail(why, -EINVAL, "%s what? (system calls by name, all, @net or @path)", verb);
 	if (*rest && (*rest != '/' || strlen(rest) > PATH_BYTES))
-		return why_fail(why, -EINVAL, "'%s': a path begins with / and has at most %u bytes", rest, PATH_BYTES);
+		return why_fail(why, -EINVAL, "'%s': a path begins with / and has at most %u bytes", rest,
+			PATH_BYTES);
 	buf_printf(out, "%s ", verb);
 	int err = put_calls(out, calls, why);
 	if (err)

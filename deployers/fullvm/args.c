@@ -11,10 +11,9 @@
 
 #define LINUX_ARGS_MAX 31 /* INIT_ENV_ARG_LIMIT without init's own name */
 
-/* Linux writes over its own code (static keys) while its other CPUs run it. QEMU before 8.1, translating with a
- * thread a CPU, reads code to be translated before it watches the page for writes, and may then run the old code
- * for ever: a Linux of several CPUs hung once in some hundred boots, all CPUs at a breakpoint that was no longer
- * there. One thread for all CPUs cannot. */
+/* A Linux of several CPUs hung once in some 250 boots of QEMU 7.2 with a thread a CPU: all CPUs at one place of its
+ * code, a static key that Linux had just patched there, as far as the registers told. Most likely QEMU went on
+ * running its translation of the old code; that was not proven. With one thread for all CPUs it was not seen. */
 static const char *translator(const struct vm *vm)
 {
 	return vm->image.kind == IMAGE_LINUX && vm->plan.cpus > 1 ? "tcg,thread=single" : "tcg";

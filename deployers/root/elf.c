@@ -74,7 +74,9 @@ static int read_dynamic(struct reading *r)
 		return damaged(r, "its dynamic section is too large");
 	r->dyn = xcalloc(r->dyns + 1, sizeof(Elf64_Dyn));
 	ssize_t n = io_pread_full(r->fd, r->dyn, r->dyns * sizeof(Elf64_Dyn), p->p_offset);
-	return n == (ssize_t)(r->dyns * sizeof(Elf64_Dyn)) ? 0 : damaged(r, "its dynamic section is not in the file");
+	return n == (ssize_t)(r->dyns * sizeof(Elf64_Dyn))
+		       ? 0
+		       : damaged(r, "its dynamic section is not in the file");
 }
 
 static int take_needed(struct reading *r, uint64_t strings, struct elf *out)
@@ -112,11 +114,13 @@ static int take_dynamic(struct reading *r, struct elf *out)
 
 static int read_headers(struct reading *r)
 {
-	if (r->head.e_phnum > PHDRS_MAX || r->head.e_phentsize != sizeof(Elf64_Phdr) || r->head.e_phoff > INT64_MAX)
+	if (r->head.e_phnum > PHDRS_MAX || r->head.e_phentsize != sizeof(Elf64_Phdr) ||
+		r->head.e_phoff > INT64_MAX)
 		return damaged(r, "its program headers");
 	size_t size = r->head.e_phnum * sizeof(Elf64_Phdr);
-	return io_pread_full(r->fd, r->phdr, size, r->head.e_phoff) == (ssize_t)size ? 0
-										      : damaged(r, "it is cut off");
+	return io_pread_full(r->fd, r->phdr, size, r->head.e_phoff) == (ssize_t)size
+		       ? 0
+		       : damaged(r, "it is cut off");
 }
 
 static int take_interpreter(struct reading *r, struct elf *out)

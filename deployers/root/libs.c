@@ -15,12 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CACHE_MAX   (16u << 20)
-#define CACHE_MAGIC "glibc-ld.so.cache1.1"
+#define CACHE_MAX    (16u << 20)
+#define CACHE_MAGIC  "glibc-ld.so.cache1.1"
 #define FLAGS_X86_64 0x0303 /* ELF, libc6, x86-64 */
 
-static const char *const known[] = { "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib",
-	"/usr/lib" };
+static const char *const known[] = { "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64",
+	"/usr/lib64", "/lib", "/usr/lib" };
 
 struct cache_head {
 	char magic[20];
@@ -91,7 +91,8 @@ static bool in_dir(const char *root, const char *dir, size_t len, const char *na
 }
 
 /* RUNPATH: directories with colons between, $ORIGIN for where (origin) lies. */
-static bool from_runpath(const char *root, const char *runpath, const char *origin, const char *name, char *out, size_t size)
+static bool from_runpath(
+	const char *root, const char *runpath, const char *origin, const char *name, char *out, size_t size)
 {
 	const char *slash = strrchr(origin, '/');
 	int here = slash ? (int)(slash - origin) : 0;
@@ -110,8 +111,8 @@ static bool from_runpath(const char *root, const char *runpath, const char *orig
 	return false;
 }
 
-void libs_find(const struct libs *l, const char *root, const char *name, const struct elf *of, const char *origin, char *out,
-	size_t size)
+void libs_find(const struct libs *l, const char *root, const char *name, const struct elf *of,
+	const char *origin, char *out, size_t size)
 {
 	*out = 0;
 	if (*name == '/') {

@@ -29,7 +29,8 @@ static void add_places(struct root_tree *t)
 		tree_dir(t, "tmp", 01777);
 	/* Programs ask who they are. */
 	if (!tree_has(t, "etc/passwd"))
-		tree_file(t, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n");
+		tree_file(t, "etc/passwd",
+			"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n");
 	if (!tree_has(t, "etc/group"))
 		tree_file(t, "etc/group", "root:x:0:\nnogroup:x:65534:\n");
 	if (!tree_has(t, "etc/hosts"))
@@ -85,7 +86,8 @@ int main(int argc, char **argv)
 	log_open("diverfs-root", LOG_LEVEL_INFO);
 	umask(077);
 	if (argc != 2 || *argv[1] == '-') {
-		fputs("usage: diverfs-root PLAN\nPacks the root that a plan describes. diverfs-splitvm starts it.\n",
+		fputs("usage: diverfs-root PLAN\nPacks the root that a plan describes. diverfs-splitvm "
+		      "starts it.\n",
 			argc == 2 && !strcmp(argv[1], "--help") ? stdout : stderr);
 		return argc == 2 && !strcmp(argv[1], "--help") ? 0 : 64;
 	}

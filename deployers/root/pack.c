@@ -19,11 +19,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define KEPT_MAX  8		       /* packed roots, */
+#define KEPT_MAX   8		       /* packed roots, */
 #define KEPT_BYTES (UINT64_C(2) << 30) /* and all together */
-#define CPU_S	  600
-#define MEMORY	  (UINT64_C(2) << 30)
-#define SUFFIX	  ".squashfs"
+#define CPU_S	   600
+#define MEMORY	   (UINT64_C(2) << 30)
+#define SUFFIX	   ".squashfs"
 
 /* Its stdin is the archive; (keep) is the file that it writes. */
 static int take_stdin(void *arg)
@@ -34,10 +34,11 @@ static int take_stdin(void *arg)
 static pid_t run(int archive, int to, struct why *why)
 {
 	autofree char *out = xasprintf("/dev/fd/%d", to);
-	const char *argv[] = { "mksquashfs", "-", out, "-tar", "-noappend", "-comp", "lz4", "-no-progress", "-quiet",
-		"-processors", "2", "-mem", "256M", "-no-xattrs", "-all-root", "-root-mode", "755", NULL };
-	const struct child_limit limits[] = { { RLIMIT_CORE, 0 }, { RLIMIT_CPU, CPU_S }, { RLIMIT_AS, MEMORY },
-		{ RLIMIT_FSIZE, ROOT_BYTES_MAX } };
+	const char *argv[] = { "mksquashfs", "-", out, "-tar", "-noappend", "-comp", "lz4", "-no-progress",
+		"-quiet", "-processors", "2", "-mem", "256M", "-no-xattrs", "-all-root", "-root-mode", "755",
+		NULL };
+	const struct child_limit limits[] = { { RLIMIT_CORE, 0 }, { RLIMIT_CPU, CPU_S },
+		{ RLIMIT_AS, MEMORY }, { RLIMIT_FSIZE, ROOT_BYTES_MAX } };
 	const int keep[] = { to, archive };
 	struct child c = {
 		.argv = argv,
@@ -146,8 +147,9 @@ static size_t list_kept(int dir, struct kept *kept, size_t max)
 	while (d && n < max && (e = readdir(d))) {
 		size_t len = strlen(e->d_name);
 
-		if (len >= sizeof(kept->name) || len < strlen(SUFFIX) || strcmp(e->d_name + len - strlen(SUFFIX), SUFFIX) ||
-			*e->d_name == '.' || fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (len >= sizeof(kept->name) || len < strlen(SUFFIX) ||
+			strcmp(e->d_name + len - strlen(SUFFIX), SUFFIX) || *e->d_name == '.' ||
+			fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		memcpy(kept[n].name, e->d_name, len + 1);
 		kept[n].used = st.st_mtim;
@@ -188,7 +190,8 @@ int pack(const struct root_tree *t, const char *roots, char *path, size_t size, 
 		return 0;
 	if (!child_found("mksquashfs", NULL))
 		return why_fail(why, -ENOENT,
-			"mksquashfs is not there, which packs the program's root: install it (Debian: apt-get install "
+			"mksquashfs is not there, which packs the program's root: install it (Debian: "
+			"apt-get install "
 			"squashfs-tools)");
 	err = make(t, dir, name, why);
 	forget_old(dir);

@@ -26,9 +26,9 @@
 
 /* elf.c: what a dynamic program or library says. Strings are owned. */
 struct elf {
-	bool elf;	  /* it is one, for x86-64 */
+	bool elf;	   /* it is one, for x86-64 */
 	char *interpreter; /* NULL: static, or a library */
-	char *runpath;	  /* RUNPATH, or RPATH; NULL */
+	char *runpath;	   /* RUNPATH, or RPATH; NULL */
 	char **needed;
 	size_t count;
 };
@@ -41,8 +41,8 @@ struct libs {
 	struct buf cache; /* /etc/ld.so.cache */
 };
 void libs_open(struct libs *l);
-void libs_find(const struct libs *l, const char *root, const char *name, const struct elf *of, const char *origin, char *out,
-	size_t size);
+void libs_find(const struct libs *l, const char *root, const char *name, const struct elf *of,
+	const char *origin, char *out, size_t size);
 void libs_close(struct libs *l);
 
 /* tree.c: the list, sorted by the path inside. */
@@ -62,7 +62,8 @@ struct root_tree {
 	size_t slots;
 	uint64_t bytes;
 	struct libs libs;
-	const char *prefix; /* of the host's paths: "" or root = DIR, where links and libraries are looked up */
+	const char
+		*prefix; /* of the host's paths: "" or root = DIR, where links and libraries are looked up */
 };
 void tree_init(struct root_tree *t);
 void tree_free(struct root_tree *t);

@@ -22,7 +22,8 @@ struct header {
 };
 _Static_assert(sizeof(struct header) == BLOCK, "ustar");
 
-static int put_header(int fd, const char *name, const char *link, char type, mode_t mode, uint64_t size, int64_t mtime)
+static int put_header(
+	int fd, const char *name, const char *link, char type, mode_t mode, uint64_t size, int64_t mtime)
 {
 	struct header h = { .type = type };
 	unsigned sum = 0;
@@ -99,8 +100,11 @@ static int put_entry(int fd, const struct root_entry *e)
 	if (!err && link)
 		err = put_long(fd, e->text, 'K');
 	if (!err)
-		err = put_header(fd, name, link ? e->text : "", dir ? '5' : link ? '2' : '0', e->mode,
-			dir || link ? 0 : e->size, e->mtime_ns / 1000000000);
+		err = put_header(fd, name, link ? e->text : "",
+			dir    ? '5'
+			: link ? '2'
+			       : '0',
+			e->mode, dir || link ? 0 : e->size, e->mtime_ns / 1000000000);
 	if (err || dir || link)
 		return err;
 	return e->text ? put_bytes(fd, e->text, strlen(e->text)) : put_file(fd, e);

@@ -115,7 +115,8 @@ void tree_file(struct root_tree *t, const char *path, const char *text)
 	e->size = strlen(text);
 }
 
-static void put_host(struct root_tree *t, const char *path, const char *from, const struct stat *st, const char *target)
+static void put_host(
+	struct root_tree *t, const char *path, const char *from, const struct stat *st, const char *target)
 {
 	struct root_entry *e = put(t, path);
 
@@ -142,9 +143,11 @@ struct adding {
 static int check_bounds(const struct adding *a, const char *path)
 {
 	if (a->t->count >= ROOT_ENTRIES_MAX)
-		return why_fail(a->why, -EFBIG, "%s: the root has more than %u files", path, ROOT_ENTRIES_MAX);
+		return why_fail(
+			a->why, -EFBIG, "%s: the root has more than %u files", path, ROOT_ENTRIES_MAX);
 	if (a->t->bytes > ROOT_BYTES_MAX)
-		return why_fail(a->why, -EFBIG, "%s: the root has more than %" PRIu64 " GiB", path, ROOT_BYTES_MAX >> 30);
+		return why_fail(a->why, -EFBIG, "%s: the root has more than %" PRIu64 " GiB", path,
+			ROOT_BYTES_MAX >> 30);
 	if (a->depth > ROOT_DEPTH_MAX)
 		return why_fail(a->why, -ELOOP, "%s: directories more than %u deep", path, ROOT_DEPTH_MAX);
 	return 0;
@@ -320,7 +323,8 @@ static int add_needs(struct adding *a, const char *real, const char *path)
 
 /* A host path, link by link */
 
-static int end_of_path(struct root_tree *t, const char *path, const char *real, const struct stat *st, struct why *why)
+static int end_of_path(
+	struct root_tree *t, const char *path, const char *real, const struct stat *st, struct why *why)
 {
 	struct adding a = { .t = t, .follow = true, .dev = st->st_dev, .why = why };
 
@@ -399,7 +403,8 @@ int tree_add_host(struct root_tree *t, const char *path, struct why *why)
 		if (!link) {
 			autofree char *real = xasprintf("%s%s", t->prefix, left);
 			return *left ? end_of_path(t, left, real, &st, why)
-				     : why_fail(why, -EINVAL, "%s is all of the host; name less (or root = /)", path);
+				     : why_fail(why, -EINVAL,
+					       "%s is all of the host; name less (or root = /)", path);
 		}
 	}
 	return why_fail(why, -ELOOP, "%s: too many links", path);
@@ -426,8 +431,9 @@ void tree_fingerprint(const struct root_tree *t, char out[33])
 
 	for (size_t i = 0; i < t->count; i++) {
 		const struct root_entry *e = &t->entry[i];
-		autofree char *line = xasprintf("%s%c%s%c%s%c%o %" PRIu64 " %" PRId64 " %" PRId64 " %" PRIu64 "\n", e->path, 1,
-			e->from ? e->from : "", 1, e->text ? e->text : "", 1, e->mode, e->size,
+		autofree char *line = xasprintf("%s%c%s%c%s%c%o %" PRIu64 " %" PRId64 " %" PRId64 " %" PRIu64
+						"\n",
+			e->path, 1, e->from ? e->from : "", 1, e->text ? e->text : "", 1, e->mode, e->size,
 			S_ISDIR(e->mode) ? 0 : e->mtime_ns, S_ISDIR(e->mode) ? 0 : e->ctime_ns, e->inode);
 		a = hash(line, strlen(line), a);
 		b = hash(line, strlen(line), b ^ a);

@@ -46,7 +46,8 @@ static void boot_late(void *arg)
 		snprintf(words, sizeof(words), "the ROS did not come up within %d seconds: see ros.console",
 			SPLIT_READY_MS / 1000);
 	else
-		snprintf(words, sizeof(words), "the kernel was not entered within %d seconds: see ros.console",
+		snprintf(words, sizeof(words),
+			"the kernel was not entered within %d seconds: see ros.console",
 			SPLIT_ALIVE_MS / 1000);
 	lost(s, words);
 }
@@ -63,7 +64,8 @@ static void listen_for_life(void *arg)
 	if (s->silent < 3)
 		set_timer(s, &s->silence_timer, SPLIT_SILENCE_MS, listen_for_life);
 	else
-		lost(s, "the agent in the ROS has not been heard for a minute: the ROS hangs, or was overwritten "
+		lost(s, "the agent in the ROS has not been heard for a minute: the ROS hangs, or was "
+			"overwritten "
 			"by the kernel (ring 0 can): see ros.console");
 }
 
@@ -310,13 +312,15 @@ static bool ros_ended(struct split *s, struct machine_end *e)
 	e->how = *panic ? "panic" : !strcmp(s->q.shutdown, "guest-shutdown") ? "power-off" : "reset";
 	e->status = 134;
 	if (*panic)
-		snprintf(e->error, sizeof(e->error), "the ROS panicked: %s (ros.console has all of it)", panic);
+		snprintf(e->error, sizeof(e->error), "the ROS panicked: %s (ros.console has all of it)",
+			panic);
 	else if (!strcmp(s->q.shutdown, "guest-shutdown"))
 		snprintf(e->error, sizeof(e->error),
 			"the ROS powered off before the kernel had ended: see ros.console");
 	else
 		snprintf(e->error, sizeof(e->error),
-			"the machine was reset: the ROS, or the kernel by a triple fault, which takes the ROS "
+			"the machine was reset: the ROS, or the kernel by a triple fault, which takes the "
+			"ROS "
 			"with it: see console and ros.console");
 	return true;
 }

@@ -56,7 +56,8 @@ static int check_sizes(const struct split *s, struct why *why)
 	uint64_t mib = UINT64_C(1) << 20;
 
 	if (s->plan.ros_memory_bytes % (2 * mib))
-		return why_fail(why, -EINVAL, "ros_memory must be a multiple of 2M: the kernel's memory begins behind it");
+		return why_fail(why, -EINVAL,
+			"ros_memory must be a multiple of 2M: the kernel's memory begins behind it");
 	if (s->plan.memory_bytes % (2 * mib))
 		return why_fail(why, -EINVAL, "memory must be a multiple of 2M in split modes");
 	if (s->plan.ros_memory_bytes + s->plan.memory_bytes > SPLIT_ADDRESS_MAX)
@@ -65,11 +66,13 @@ static int check_sizes(const struct split *s, struct why *why)
 			" at most, because devices lie above",
 			(s->plan.ros_memory_bytes + s->plan.memory_bytes) / mib, SPLIT_ADDRESS_MAX / mib);
 	if (s->plan.disk)
-		return why_fail(why, -EOPNOTSUPP, "disk is not for splitVM, where files come from root and files");
+		return why_fail(
+			why, -EOPNOTSUPP, "disk is not for splitVM, where files come from root and files");
 	return 0;
 }
 
-int split_arguments(const struct split *s, const struct split_fds *fds, struct arguments *out, struct why *why)
+int split_arguments(
+	const struct split *s, const struct split_fds *fds, struct arguments *out, struct why *why)
 {
 	autobuf struct buf line = { 0 };
 	int err = check_sizes(s, why);

@@ -30,8 +30,8 @@ static int resize(struct split *s, const char *rest)
 	uint32_t size[2];
 	char more;
 
-	if (sscanf(rest, "%u %u %c", &size[0], &size[1], &more) != 2 || !size[0] || !size[1] || size[0] > 65535 ||
-		size[1] > 65535)
+	if (sscanf(rest, "%u %u %c", &size[0], &size[1], &more) != 2 || !size[0] || !size[1] ||
+		size[0] > 65535 || size[1] > 65535)
 		return -EINVAL;
 	s->size_value = size[0] << 16 | size[1];
 	if (s->hello)
@@ -64,7 +64,8 @@ static void command(void *arg, uint64_t number, const char *word, const char *re
 	if (err == -EINVAL)
 		words = "resize takes COLUMNS ROWS, each 1 to 65535";
 	else if (err)
-		words = "not a command of splitVM (stop, kill, reset, reset-hrt, pause, resume, resize COLUMNS ROWS)";
+		words = "not a command of splitVM (stop, kill, reset, reset-hrt, pause, resume, resize "
+			"COLUMNS ROWS)";
 	monitor_answer(&s->mon, number, err, words);
 }
 

@@ -29,7 +29,8 @@ static uint64_t total(const struct agent_count *c)
 
 static int by_total(const void *a, const void *b)
 {
-	const struct agent_count *x = *(const struct agent_count *const *)a, *y = *(const struct agent_count *const *)b;
+	const struct agent_count *x = *(const struct agent_count *const *)a,
+				 *y = *(const struct agent_count *const *)b;
 	uint64_t tx = total(x), ty = total(y);
 
 	return tx != ty ? (tx < ty ? 1 : -1) : (x->number < y->number ? -1 : x->number > y->number);
@@ -66,8 +67,8 @@ void counts_put(const struct counts *c, struct buf *out)
 		if (total(&c->call[i]))
 			rows[n++] = &c->call[i];
 	qsort(rows, n, sizeof(rows[0]), by_total);
-	buf_printf(out, "%-18s %10s %10s %10s %10s %10s %10s %10s %8s %8s\n", "call", "count", "served", "mean_us",
-		"max_us", "delegated", "mean_us", "max_us", "refused", "enosys");
+	buf_printf(out, "%-18s %10s %10s %10s %10s %10s %10s %10s %8s %8s\n", "call", "count", "served",
+		"mean_us", "max_us", "delegated", "mean_us", "max_us", "refused", "enosys");
 	for (size_t i = 0; i < n; i++)
 		put_call(out, rows[i]);
 }

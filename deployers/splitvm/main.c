@@ -11,14 +11,23 @@
 
 static const char usage[] =
 	"usage: diverfs-splitvm DIR\n"
-	"Launches the kernel that DIR/plan describes beside a Linux in one QEMU. diverfs starts it; deploy.h is the\n"
+	"Launches the kernel that DIR/plan describes beside a Linux in one QEMU. diverfs starts it; deploy.h "
+	"is the\n"
 	"contract. Whether QEMU works here, and with what, diverfs-fullvm --probe says.\n";
 
 static int deploy(const char *dir)
 {
 	static struct split s = {
-		.ros_fd = -1, .initrd_fd = -1, .image_fd = -1, .root_fd = -1, .packed.fd = -1, .console.fd = -1,
-		.debug.fd = -1, .ros.fd = -1, .out_fd = -1, .talk = { .fd = -1, .image = -1 },
+		.ros_fd = -1,
+		.initrd_fd = -1,
+		.image_fd = -1,
+		.root_fd = -1,
+		.packed.fd = -1,
+		.console.fd = -1,
+		.debug.fd = -1,
+		.ros.fd = -1,
+		.out_fd = -1,
+		.talk = { .fd = -1, .image = -1 },
 	};
 	struct why why = { 0 };
 

@@ -61,7 +61,8 @@ static void out_finish(struct split *s)
 	if (err)
 		monitor_event(&s->mon, "out/ cannot be kept: %s", err_text(err));
 	else if (skipped)
-		monitor_event(&s->mon, "out/: of %u entries %u were left out: devices, sockets, links that lead out",
+		monitor_event(&s->mon,
+			"out/: of %u entries %u were left out: devices, sockets, links that lead out",
 			entries, skipped);
 	monitor_mark(&s->mon, "out");
 }

@@ -47,7 +47,8 @@ static int open_root(struct split *s, struct why *why)
 		return why_fail(why, -EIO, "packing the program's root was ended by signal %d (%s)",
 			WTERMSIG(s->packer_status), strsignal(WTERMSIG(s->packer_status)));
 	if (!*a.image)
-		return why_fail(why, -EIO, "%s", *a.error ? a.error : "the program's root could not be packed");
+		return why_fail(
+			why, -EIO, "%s", *a.error ? a.error : "the program's root could not be packed");
 	s->root_fd = open(a.image, O_RDONLY | O_CLOEXEC);
 	return s->root_fd < 0 ? why_fail_errno(why, -errno, "cannot open %s", a.image) : 0;
 }

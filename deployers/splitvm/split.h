@@ -24,9 +24,9 @@
 
 #define SPLIT_CONSOLE_MAX (16u << 20) /* bytes of console log that are kept */
 #define SPLIT_ROS_MAX	  (4u << 20)
-#define SPLIT_READY_MS	  120000 /* from the first instruction of the ROS to its agent's word */
-#define SPLIT_ALIVE_MS	  60000	 /* from BOOT to the HRT's first instruction */
-#define SPLIT_SILENCE_MS  20000	 /* three times without a word from the agent: it is dead */
+#define SPLIT_READY_MS	  120000	      /* from the first instruction of the ROS to its agent's word */
+#define SPLIT_ALIVE_MS	  60000		      /* from BOOT to the HRT's first instruction */
+#define SPLIT_SILENCE_MS  20000		      /* three times without a word from the agent: it is dead */
 #define SPLIT_ADDRESS_MAX (UINT64_C(3) << 30) /* the PCI hole lies above */
 #define SPLIT_TAIL	  4096
 
@@ -45,7 +45,7 @@ struct split {
 	int ros_fd, initrd_fd, image_fd, root_fd;
 	pid_t packer; /* diverfs-root, while it packs; 0 */
 	struct watch *packer_watch;
-	struct port packed;   /* what it says */
+	struct port packed; /* what it says */
 	struct buf packer_said;
 	int packer_status;
 	bool packer_ended;
@@ -90,7 +90,8 @@ void split_fail(struct split *s, const struct why *why);
 struct split_fds {
 	int qmp, ros, agent, console, debug, in, out; /* in and out are -1 with streams = console */
 };
-int split_arguments(const struct split *s, const struct split_fds *fds, struct arguments *out, struct why *why);
+int split_arguments(
+	const struct split *s, const struct split_fds *fds, struct arguments *out, struct why *why);
 /* The agent's CONFIG. */
 int split_config(const struct split *s, struct buf *out, struct why *why);
 

@@ -81,7 +81,8 @@ static int open_files(struct split *s, struct why *why)
 
 static pid_t run_qemu(struct split *s, const struct wires *w, struct why *why)
 {
-	struct split_fds fds = { w->qmp[1], w->ros[1], w->agent[1], w->console[1], w->debug[1], w->in[1], w->out[1] };
+	struct split_fds fds = { w->qmp[1], w->ros[1], w->agent[1], w->console[1], w->debug[1], w->in[1],
+		w->out[1] };
 	const struct child_limit limits[] = { { RLIMIT_CORE, 0 } };
 	const int all[] = { fds.qmp, fds.ros, fds.agent, fds.console, fds.debug, fds.in, fds.out, s->ros_fd,
 		s->initrd_fd, s->root_fd };

@@ -17,12 +17,12 @@ guest_kernels() {
 	mkdir -p "$T/guests/bin"
 	cp -r "$BUILD/stage/linux" "$linux"
 	sed -i 's/^cpus_max *=.*/cpus_max = 2/' "$linux/kernel.conf"
-	for name in ${programs//:*([0-9])/} costs; do
+	for name in ${programs//:*([0-9])/} costs delegate; do
 		src=$T/guests/$name.app
 		mkdir "$src"
 		cp tests/bench/guest/timed.c "$src"
 		case $name in
-		costs) cp tests/bench/guest/costs.c "$src/main.c" ;;
+		costs | delegate) cp "tests/bench/guest/$name.c" "$src/main.c" ;;
 		*) cp "examples/kernels/$name/app"/*.c "$src" ;;
 		esac
 		cp -r "$BUILD/stage/reef" "$T/guests/$name"

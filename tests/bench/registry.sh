@@ -2,10 +2,12 @@
 # shellcheck shell=bash disable=SC2154
 #
 # registry.sh: part of bench: what a cold read over the network costs, beside others on the same server (nginx on loopback)
-# with the same content: curl, and rclone mount and httpdirfs, where they are installed. diverfs reads an image layout, the
+# with the same content: curl, and those of PEERS that are installed. diverfs reads an image layout, the
 # others the files as they are. Each reader is mounted anew for each figure; what the server has is in memory for all.
 #
-#   LARGE  MiB of the large image (1024)    SMALL  small files (10000)  PEERS  "rclone httpdirfs" (rclone; httpdirfs is very slow here)
+#   LARGE  MiB of the large image (1024)    SMALL  small files (10000)  PEERS  mounts beside ours (rclone)
+#
+# PEERS="rclone httpdirfs" has httpdirfs, too; a run with it has not come to its end yet.
 #
 # Bytes on the wire are those of bodies, by the server's log. From nothing to a console's first byte both sides use a
 # docker-registry, because skopeo cannot read a layout behind a web server.

@@ -47,7 +47,8 @@ static _Noreturn void die(const char *reason)
 {
 	char line[128];
 
-	snprintf(line, sizeof(line), "{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true,\"reason\":\"%s\"}}\n", reason);
+	snprintf(line, sizeof(line), "{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true,\"reason\":\"%s\"}}\n",
+		reason);
 	put(qmp, line);
 	exit(0);
 }
@@ -121,7 +122,8 @@ static void boot(void)
 	if (is("fault"))
 		ended(AGENT_FAULTED, 0, "vector 14 (page fault) at 0x1234\ncr2 0xdead");
 	if (is("rospanic")) {
-		put(ros, "[    3.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009\r\n[    3.2] CPU: 0\r\n");
+		put(ros, "[    3.1] Kernel panic - not syncing: Attempted to kill init! "
+			 "exitcode=0x00000009\r\n[    3.2] CPU: 0\r\n");
 		die("guest-reset");
 	}
 	if (is("rosreset"))
@@ -206,7 +208,8 @@ static void qmp_bytes(void)
 
 		if (!at || (end && at > end) || sscanf(at, "\"id\":%llu", &id) != 1)
 			continue;
-		snprintf(line, sizeof(line), "{\"return\":{\"running\":true,\"status\":\"running\"},\"id\":%llu}\n", id);
+		snprintf(line, sizeof(line),
+			"{\"return\":{\"running\":true,\"status\":\"running\"},\"id\":%llu}\n", id);
 		put(qmp, line);
 	}
 }
@@ -216,8 +219,8 @@ static void take_fd(const char *chardev)
 	static const struct {
 		const char *id;
 		int *fd;
-	} lines[] = { { "qmp", &qmp }, { "agent", &agent }, { "console", &console }, { "ros", &ros }, { "stdin", &in },
-		{ "stdout", &out } };
+	} lines[] = { { "qmp", &qmp }, { "agent", &agent }, { "console", &console }, { "ros", &ros },
+		{ "stdin", &in }, { "stdout", &out } };
 	char id[32];
 	int fd;
 

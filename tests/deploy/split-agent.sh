@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2034,SC2211
 # splitVM's deployer and an agent that does as it likes: fakevm stands in for QEMU, so that all that a real agent says only when
 # it is broken or hostile is said, and quickly.
 . "$(dirname "$0")/../lib.sh"

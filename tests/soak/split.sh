@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2211
+# SOAK/2 whole machines of splitVM, and SOAK/5 kernels one after the other under one Linux: each comes up, and nothing is left.
+. "$(dirname "$0")/../lib.sh"
+
+n=${SOAK:-100}
+[ -e "$BUILD/stage/ros/kernel.conf" ] || skip_all "there is no kernel ros"
+[ -e "$BUILD/stage/reef/kernel.conf" ] || skip_all "there is no kernel reef"
+mount_registry
+instance r 'kernel = reef' 'cpus = 2' 'args = echo line'
+cd "$M/run/r" || exit 1
+resident() { awk '/^VmRSS/ { print $2 }' "/proc/$(daemon_pid)/status"; }
+descriptors() { find "/proc/$(daemon_pid)/fd" | wc -l; }
+once() {
+	put splitVM deploy || return 1
+	[ "$(timeout "$SLOW" cat stdout)" = line ] || return 1
+	[ "$(timeout "$SLOW" cat wait)" = 0 ]
+}
+for ((i = 0; i < 3; i++)); do once; done
+rss=$(resident) fds=$(descriptors) bad=0
+for ((i = 0; i < n / 2; i++)); do once || bad=$((bad + 1)); done
+is "of $((n / 2)) machines failed" $bad 0
+ok "memory of the daemon: $rss KiB before, $(resident) after" test "$(resident)" -lt $((rss + 2048))
+is "descriptors" "$(descriptors)" "$fds"
+
+ok "a shell" bash -c 'sed "/^args/d" config >"$T/config" && cp "$T/config" config'
+ok "deploy" put splitVM deploy
+bad=0
+for ((i = 0; i < n / 5; i++)); do
+	put reset-hrt ctl || bad=$((bad + 1))
+done
+is "of $((n / 5)) resets of the kernel failed" $bad 0
+put 'exit 6' console
+is "the last one is in order" "$(timeout "$SLOW" cat wait)" 6
+is "no interrupts that nobody asked for" "$(grep -c 'nobody asked for' events)" 0
+cd / || exit 1
+wait_for "nothing is left" no_process 'qemu-system|/diverfs-splitvm '
