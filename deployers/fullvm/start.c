@@ -204,6 +204,7 @@ int vm_start(struct vm *vm, struct why *why)
 
 	if (pid < 0)
 		return (int)pid;
+	vm->q.pc = vm->machine != MACHINE_MICROVM;
 	qemu_started(&vm->q, pid, w.qmp[0], w.words[0], vm->plan.timeout_s);
 	attach(vm, &w);
 	net_begin(&vm->q, &vm->plan); /* and lets it run */

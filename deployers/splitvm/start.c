@@ -142,6 +142,7 @@ int split_launch(struct split *s, struct why *why)
 		close_side(&w, 0);
 		return (int)pid;
 	}
+	s->q.pc = true;
 	qemu_started(&s->q, pid, w.qmp[0], w.words[0], s->plan.timeout_s);
 	net_begin(&s->q, &s->plan);
 	attach(s, &w);

@@ -28,7 +28,7 @@ wait_for "the whole machine does" says 3 '^running'
 is "with a Linux of its own" "$(grep -c '^ros ' timeline)" 2
 ok "stop" put stop ctl
 is "it is killed, as it does not stop" "$(cat wait) $(cat state)" "137 exited"
-like "which was asked for" "$(cat events)" '^stop: asked for'
+like "which was asked for" "$(cat events)" 'stop: asked for'
 
 wanted restart
 ok "deploy a kernel that asks to begin anew, again and again" put splitVM deploy
@@ -50,7 +50,7 @@ ok "deploy" put splitVM deploy
 # shellcheck disable=SC2046
 kill -KILL $(processes '^[^ ]*/diverfs-splitvm')
 is "kill -9 of the deployer" "$(cat wait) $(cat state)" "125 failed"
-like "is told" "$(cat error)" 'diverfs-splitvm.*signal 9'
+like "is told" "$(cat error)" 'the deployer was killed by signal 9 .*, and its machine with it'
 wait_for "and ends QEMU" no_process 'qemu-system'
 
 ends hello exited 0 '^$'

@@ -33,7 +33,7 @@ like "a module that is in use is not unloaded" "$(cat console)" '^unload: Resour
 ends hog failed 134 'the kernel failed, and the ROS lived on: the ROS ran out of memory, and Linux ended .* \(ros_memory\)'
 MORE=('ros = ros-without')
 ends "no module" failed 125 'refused to boot the kernel: .*/dev/cokernel: No such file or directory \(is the module loaded\?\)'
-sed -i 's/^kernel = .*/kernel = broken/' config
+echo 'kernel = broken' >config
 put splitVM deploy >/dev/null 2>&1
 wait_for "a broken image: it ends" over
 is "a broken image: state, status" "$(cat state) $(cat wait)" "failed 125"
@@ -44,13 +44,13 @@ ends hello exited 0 '^$'
 # A program that takes all the memory that the ROS has.
 if [ -e "$BUILD/stage/reef/kernel.conf" ] && command -v mksquashfs >/dev/null; then
 	mkdir "$M/run/y" && cd "$M/run/y" || exit 1
-	printf '%s\n' 'kernel = reef' 'memory = 64M' 'ros_memory = 128M' "exec = $(command -v dd) if=/dev/zero of=/tmp/x bs=1M" >config
+	printf '%s\n' 'kernel = reef' 'memory = 64M' 'ros_memory = 128M' "exec = $(type -P dd) if=/dev/zero of=/tmp/x bs=1M" >config
 	put splitVM deploy >/dev/null 2>&1
 	wait_for "a program that fills the ROS's memory: it ends" over
 	like "is told so" "$(cat state wait error console | tr '\n' ' ')" 'the ROS ran out of memory|the ROS panicked: .*memory|No space left'
 	wait_for "no machine is left" no_process 'qemu-system|/diverfs-splitvm '
-	printf '%s\n' 'kernel = reef' 'memory = 64M' "exec = $(command -v echo) alive" >config
+	printf '%s\n' 'kernel = reef' 'memory = 64M' "exec = $(type -P echo) alive" >config
 	ok "the next deploy" put splitVM deploy
-	is "is in order" "$(cat stdout) $(cat wait)" "alive 0"
+	is "is in order" "$(timeout "$SLOW" cat stdout) $(timeout "$SLOW" cat wait)" "alive 0"
 fi
 split_over
