@@ -137,7 +137,7 @@ demo:
 unit_tests   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*.c)))
 refuse_progs := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/refuse/*.c)))
 deploy_tools := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/deploy/*.c tests/mount/*.c tests/registry/*.c tests/bench/*.c)))
-TEST_PROGRAMS = $(unit_tests) $(refuse_progs) $(deploy_tools) $(TEST_KERNELS)
+TEST_PROGRAMS = $(unit_tests) $(refuse_progs) $(deploy_tools) $(TEST_KERNELS) $(TEST_ROS)
 # make_*: tools of the tests, not tests
 CHECKS  = $(unit_tests) $(filter-out %/make_layout,$(refuse_progs)) \
 	  $(sort $(wildcard tests/mount/*.sh tests/registry/*.sh tests/refuse/*.sh tests/deploy/*.sh))

@@ -116,6 +116,7 @@ static void attach(struct split *s, struct wires *w)
 	s->console.fd = w->console[0];
 	s->debug.fd = w->debug[0];
 	s->ros.fd = w->ros[0];
+	stream_in_attach(&s->mon.keys, fcntl(w->console[0], F_DUPFD_CLOEXEC, 0));
 	if (s->plan.streams == STREAMS_PORTS) {
 		stream_in_attach(&s->mon.in, w->in[0]);
 		stream_out_attach(&s->mon.out, w->out[0]);
@@ -141,6 +142,7 @@ int split_launch(struct split *s, struct why *why)
 		close_side(&w, 0);
 		return (int)pid;
 	}
+	s->q.pc = true;
 	qemu_started(&s->q, pid, w.qmp[0], w.words[0], s->plan.timeout_s);
 	net_begin(&s->q, &s->plan);
 	attach(s, &w);

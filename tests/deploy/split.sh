@@ -37,7 +37,7 @@ instance r 'kernel = reef' 'memory = 64M' 'cpus = 2'
 cd "$M/run/r" || exit 1
 put splitVM deploy &
 deploying=$!
-launching() { [ "$(cat state)" = launching ] && [ -s timeline ] && grep -q '^launch' timeline; }
+launching() { state_in r "building launching"; }
 wait_for "it is being launched" launching
 put 'echo typed early' console
 ok "deploy" wait $deploying

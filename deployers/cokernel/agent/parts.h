@@ -124,7 +124,8 @@ static inline void *hrt_at(struct hrt *h, uint64_t physical)
 void rings_open(struct hrt *h, int console_port, void (*on_message)(const struct guest_message *m));
 int rings_start(void);
 void rings_send(unsigned type, uint64_t value);
-void rings_drain(void); /* what is left in the rings when the HRT has stopped */
+/* What is left in the rings when the HRT has stopped; a host that takes nothing is waited for (wait_ms) at most. */
+void rings_drain(int wait_ms);
 
 /* slots.c: serves delegated calls, a thread for each slot that is used */
 int slots_start(struct hrt *h);
