@@ -60,6 +60,7 @@ ok "resume" put resume ctl
 is "it runs" "$(cat state)" running
 put 'exit 3' console
 is "it ends with its status" "$(cat wait)" 3
+like "status still says what it ran in" "$(tr '\n' ' ' <status)" 'mode splitVM .*exit 3'
 is "no interrupts that nobody asked for" "$(grep -c 'nobody asked for' events)" 0
 
 ok "deploy again" put splitVM deploy
