@@ -94,6 +94,7 @@ ok "without that" put bare:3 "$M/run/bare/publish"
 wait_for "its config's build command is the kernel's" grep -q '^build = cp -r' "$M/kernels/bare/3/kernel.conf"
 ok "and its image what that made" cmp "$M/kernels/bare/3/images/hello.elf" "$M/kernels/bare/1/src/lib/start.c"
 "$DIVERFS" publish "$BUILD/stage/hello" "$T/second" moved:1 >/dev/null
+within "$SLOW" test -e "$M/kernels/moved/1/digest"
 before=$(cat "$M/kernels/moved/1/digest")
 ok "a tag that there is moves" put moved:1 "$P"
 moved() { [ "$(cat "$M/kernels/moved/1/digest")" != "$before" ]; }

@@ -36,5 +36,15 @@ ok "the deploy fails" test $? != 0
 wait_for "no build is left" no_process 'diverfs-build|bwrap'
 ok "and then it works" timeout "$((3 * SLOW))" bash -c 'echo fullVM >deploy'
 is "exit" "$(timeout "$SLOW" cat wait)" 0
+left=0
+for i in $(seq 15); do # as early as can be: while bubblewrap makes the sandbox
+	echo "/* $i */" >>src/main.c
+	bash -c 'echo fullVM >deploy' 2>/dev/null &
+	within "$SLOW" eval '[ -n "$(processes "^bwrap ")" ]'
+	put kill ctl
+	wait $!
+	within 10 no_process 'diverfs-build|bwrap' || left=$((left + 1))
+done
+is "15 builds killed at their beginning leave nothing" $left 0
 cd / || exit 1
 ok "rm -r" rm -r "$M/run/s"
