@@ -122,10 +122,9 @@ for k in multi others; do
 done
 REGISTRY=http://$ADDR mount_registry
 shown registry "http://$ADDR"
-rm -f "$T/cache/packs/"*
-REGISTRY=http://$ADDR
 unmount_registry
-mount_registry
+rm -f "$T/cache/packs/"*
+REGISTRY=http://$ADDR mount_registry
 for k in unikraft/hello/0.16 multi/1; do
 	like "$k is launched over the network" "$(timeout 120 "$M/kernels/$k/run" 2>&1 </dev/null)" '[Hh]ello'
 done
