@@ -333,7 +333,8 @@ static int push_begin(struct push *p, const struct push_to *to, const char *name
 
 static void push_end(struct push *p)
 {
-	http_free(p->http);
+	if (p->http)
+		http_free(p->http);
 	fetcher_free(p->fetcher);
 	pool_free(p->pool);
 	loop_free(p->loop);
