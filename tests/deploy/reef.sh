@@ -75,9 +75,9 @@ is "and prints what it prints on Linux" "$(cat "$T/got")" "$(cat "$T/want")"
 
 instance s 'kernel = reef' 'cpus = 2'
 ok "the shell" put fullVM "$M/run/s/deploy"
-wait_for "has a prompt" timeout 2 grep -qm1 'help lists' "$M/run/s/console"
+wait_for "has a prompt" says s 'help lists'
 ok "takes a command" put 'echo one  "two  three"' "$M/run/s/console"
-wait_for "and does it" timeout 2 grep -qm1 '^one two  three' "$M/run/s/console"
+wait_for "and does it" says s '^one two  three'
 ok "it is asked to stop" put stop "$M/run/s/ctl"
 is "and does, with its status" "$(timeout "$SLOW" cat "$M/run/s/wait")" 143
 
