@@ -86,6 +86,7 @@ struct batch { /* small neighbours are one job */
 	struct cache *cache;
 	struct chunk_fetch *first; /* linked by (batched) */
 	uint64_t raw;
+	bool ahead; /* nobody waits: verified and written in one job */
 };
 
 static void put_source(struct chunk_fetch *f)
@@ -102,7 +103,8 @@ static void put_source(struct chunk_fetch *f)
 static void keep_run(void *arg)
 {
 	for (struct chunk_fetch *f = ((struct batch *)arg)->first; f; f = f->batched)
-		chunk_keep(f);
+		if (!f->err)
+			chunk_keep(f);
 }
 
 static void keep_done(void *arg)
@@ -118,8 +120,11 @@ static void keep_done(void *arg)
 
 static void verify_run(void *arg)
 {
-	for (struct chunk_fetch *f = ((struct batch *)arg)->first; f; f = f->batched)
+	const struct batch *b = arg;
+	for (struct chunk_fetch *f = b->first; f; f = f->batched)
 		chunk_verify(f);
+	if (b->ahead)
+		keep_run(arg);
 }
 
 /* What is wrong ends here; the rest is answered, and then written. */
@@ -130,6 +135,10 @@ static void verify_done(void *arg)
 	struct chunk_fetch *all = b->first, *next, **end = &b->first;
 	bool now = c->unkept < MAX_UNKEPT;
 	b->raw = 0;
+	if (b->ahead) {
+		keep_done(b);
+		return;
+	}
 	for (struct chunk_fetch *f = all; f; f = next) {
 		next = f->batched;
 		if (f->err) {
@@ -163,9 +172,13 @@ static void submit(struct cache *c, struct chunk_fetch *first)
 {
 	if (!first)
 		return;
-	for (struct chunk_fetch *f = first; f; f = f->batched)
+	struct batch *b = batch_new(c, first);
+	b->ahead = true;
+	for (struct chunk_fetch *f = first; f; f = f->batched) {
 		f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
-	cache_job(c, verify_run, verify_done, batch_new(c, first));
+		b->ahead &= !f->waits;
+	}
+	cache_job(c, verify_run, verify_done, b);
 }
 
 static void verify_now(void *arg)

@@ -41,7 +41,7 @@ net_content() {
 	[ -f "$T/net/images/net.img" ] && mv "$T/net/images/net.img" "$T/www/plain"
 	(cd "$T/www/plain" && find tree -type f | sort) >"$T/names"
 	awk -v n="$SMALL" 'NR % int(n / 20 + 1) == 1' "$T/names" >"$T/some"
-	awk 'NR % 100 == 1' "$T/names" >"$T/hundredth"
+	head -n $(((SMALL + 99) / 100)) "$T/names" >"$T/hundredth"
 	chmod -R a+rX "$T/www"
 	cat "$T/www/layout/blobs/sha256"/* >/dev/null
 	find "$T/www/plain" -type f -print0 | xargs -0 cat >/dev/null
