@@ -196,7 +196,8 @@ static void verify_now(void *arg)
 static void verify(struct cache *c, struct chunk_fetch *f, struct batch *b)
 {
 	uint32_t raw = chunk_of(f)->raw;
-	if (f->waits && raw <= SMALL && !c->closing) {
+	bool small = raw <= SMALL && chunk_of(f)->packed <= 2 * SMALL; /* whatever a stranger packed */
+	if (f->waits && small && !c->closing) {
 		if (!c->come) {
 			c->refs++;
 			loop_defer(c->loop, verify_now, c);
