@@ -195,8 +195,10 @@ static void verify_now(void *arg)
  * does not want to be called while it does so. */
 static void verify(struct cache *c, struct chunk_fetch *f, struct batch *b)
 {
-	uint32_t raw = chunk_of(f)->raw;
-	bool small = raw <= SMALL && chunk_of(f)->packed <= 2 * SMALL; /* whatever a stranger packed */
+	const struct tree_chunk *k = chunk_of(f);
+	uint32_t raw = k->raw;
+	bool small = raw <= SMALL && k->packed <= 2 * SMALL &&
+		     k->inner <= SMALL; /* also what it takes to get there */
 	if (f->waits && small && !c->closing) {
 		if (!c->come) {
 			c->refs++;
