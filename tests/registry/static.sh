@@ -67,3 +67,22 @@ like "is said" "$(cat "$M/log")" "registry $REGISTRY: .*certificate"
 unmount_registry
 mount_registry -o "ca=$T/tls/cert.pem"
 ok "with its authority, it is read" same "$T/k" "$M/kernels/art/1.0"
+unmount_registry
+
+# a large image, of which a little is read: the metadata and that, all in all
+mkdir -p "$T/huge/images"
+cp "$T/k/kernel.conf" "$T/k/README.md" "$T/huge"
+sed -i -e 's/^name *=.*/name = huge/' "$T/huge/kernel.conf"
+truncate -s 1G "$T/huge/images/kernel.img"
+head -c 4096 "$T/k/images/kernel.img" | dd of="$T/huge/images/kernel.img" bs=4k seek=131072 conv=notrunc status=none
+"$DIVERFS" publish "$T/huge" "$T/www/huge" >/dev/null || exit 1
+rm -r "$T/cache"
+TLS=
+static_server "$T/www"
+REGISTRY=http://$ADDR/huge
+mount_registry
+before=$(fetched)
+dd if="$M/kernels/huge/1.0/images/kernel.img" bs=4k count=1 skip=131072 status=none >"$T/part"
+cost=$(($(fetched) - before))
+ok "4 KiB in the middle of 1 GiB" cmp -n 4096 "$T/part" "$T/k/images/kernel.img"
+ok "cost $((cost / 1024)) KiB with the digests of its chunks, at most 512" [ $cost -le $((512 * 1024)) ]
