@@ -11,7 +11,9 @@ unsigned fpu_len = 512;
 static bool have_xsave;
 static uint32_t fpu_parts;
 
-#define FPU_PARTS 7u /* x87, SSE, AVX */
+/* x87, SSE, AVX, and what Linux switches on beside them (MPX, AVX-512): a C library asks once how large the registers are, to
+ * save them on the stack, and a program's child goes on on Linux with that number. */
+#define FPU_PARTS 0xffu
 
 _Static_assert(offsetof(struct cpu, current) == 8 && offsetof(struct cpu, kernel_sp) == 16 &&
 		       offsetof(struct cpu, caller_sp) == 24 && offsetof(struct cpu, preempt_off) == 32 &&
