@@ -258,8 +258,10 @@ static int look_at_image(struct seen *seen, const struct subject *s, struct why 
 
 int conform_boot(const struct subject *s, struct seen *seen, struct why *why)
 {
-	int err = look_at_image(seen, s, why);
+	int err = entry_read(s->image, &seen->entry, why);
 
+	if (!err)
+		err = look_at_image(seen, s, why);
 	if (err < 0)
 		return err == -ENOEXEC ? 0 : err;
 	err = boot_input(seen, s, why);

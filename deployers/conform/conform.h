@@ -8,6 +8,7 @@
 #ifndef CONFORM_CONFORM_H
 #define CONFORM_CONFORM_H
 
+#include "deployers/conform/entry.h"
 #include "deployers/conform/trial.h"
 
 /* What the user gave; NULL or 0: the default. */
@@ -23,6 +24,7 @@ enum boot { BOOT_INPUT, BOOT_HELD, BOOT_STOP, BOOT_ARGUMENTS, BOOTS };
 struct seen {
 	struct image image;
 	char no_image[WHY_MAX]; /* why it is none that boots; then there was no boot */
+	struct entry entry;	/* of level 2 */
 	bool done[BOOTS];	/* which boots there were */
 	struct trial boot[BOOTS];
 

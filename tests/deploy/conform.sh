@@ -32,6 +32,7 @@ resize: met (it went on when they came)
 stop: met (it ended)
 restart: cannot be told (it never asked to be started again)
 arguments: cannot be told (its output does not show them)
+level 2 (not claimed)
 claims level 1: conforms"
 
 # replace LINE...: the report on stdin with those lines in place of its own of the same items
@@ -41,7 +42,7 @@ replace() {
 		item=${line%%:*}
 		case $line in
 		claims*) item="claims level 1:" ;;
-		level*) item="level 1" ;;
+		"level 1"*) item="level 1" ;;
 		*) item=$item: ;;
 		esac
 		script+="s/^$item.*/$(sed 's/[\/&]/\\&/g' <<<"$line")/"$'\n'
