@@ -60,6 +60,21 @@ for f in "${faults[@]}"; do
 		is "$step: the tag has not moved" "$(cat "$layout/index.json")" "$before"
 	done
 done
+# killed while the server holds an answer back, so that it is known how far the push has come
+mkdir "$T/tmp"
+empty() { [ -z "$(ls -A "$T/tmp")" ]; }
+for s in "${steps[@]}"; do
+	read -r step method path <<<"$s"
+	reset_layout
+	fault a "* $method $path stall"
+	: >"$T/a.requests"
+	TMPDIR=$T/tmp "$DIVERFS" publish "$T/k" "http://$ADDR" >/dev/null 2>&1 &
+	wait_for "$step: waits for an answer" grep -q "^$method ${path%\*}" "$T/a.requests"
+	kill -9 $!
+	wait $! 2>/dev/null
+	wait_for "$step: killed, it leaves nothing behind" empty
+	is "$step: and no tag" "$(cat "$layout/index.json")" "$before"
+done
 fault a
 is "and it can be repeated" "$(publish 2>&1)" "$digest"
 like "then the tag has moved" "$(cat "$layout/index.json")" "$digest"

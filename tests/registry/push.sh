@@ -13,7 +13,6 @@ puts() { grep -c '"PUT /v2/.*/blobs/' "$1"; } # blobs that were sent to a regist
 
 docker_registry "$T/a"
 a=$ADDR
-a_server=$SERVER
 docker_registry "$T/b"
 b=$ADDR
 digest=$(publish "$T/k" "$T/layout")
@@ -94,18 +93,3 @@ fails "a web server cannot be written to" "there is no registry" publish "$T/k" 
 fails "nobody there" "registry http://127.0.0.1:1.*(refused|connect)" publish "$T/k" http://127.0.0.1:1
 fails "a password in the address" "user or password" publish "$T/k" "http://alice:secret@$a"
 fails "plain http to elsewhere" "insecure" publish "$T/k" http://192.0.2.1
-mkdir "$T/tmp"
-make_kernel "$T/large" large 60000000
-cleanup() { kill -CONT "$a_server"; } 2>/dev/null
-for i in 0.1 0.3 2; do
-	[ $i = 2 ] && kill -STOP "$a_server" # so that it cannot be done by then
-	TMPDIR=$T/tmp "$DIVERFS" publish "$T/large" "http://$a" >/dev/null 2>&1 &
-	sleep $i
-	kill -9 $!
-	wait $! 2>/dev/null
-done
-kill -CONT "$a_server"
-empty() { [ -z "$(ls -A "$T/tmp")" ]; }
-wait_for "killed, it leaves nothing behind" empty
-like "and no tag" "$(skopeo list-tags --tls-verify=false "docker://$a/large" 2>&1)" "unknown|404|\"Tags\": (\[\]|null)"
-ok "it can be repeated" publish "$T/large" "http://$a"
