@@ -6,7 +6,11 @@
 # the runs counts, taken in turns, because the host is noisy and nothing makes a program run faster than it can.
 #
 # On reef the C library is musl. On Linux each program is there twice, statically linked with musl and with glibc, and the
-# faster of the two counts: ROUNDS runs of each, and 2 * ROUNDS on reef. PROGRAMS has their names with the size of the work, for one to five seconds.
+# faster of the two counts: ROUNDS runs of each, and 2 * ROUNDS on reef. PROGRAMS has their names with the size of the work,
+# for one to five seconds. REEF says which parts are wanted.
+#
+# With 2 CPUs those of Linux take turns on one thread of QEMU (examples/kernels/linux/README.md), so that its locked
+# instructions are as cheap as others there, and its threads never really meet.
 
 programs=${PROGRAMS:-"nbody:1000000 fannkuch:10 spectral-norm:1200 mandelbrot:1200 binary-trees:16 fasta:1000000"}
 same=(-m 256M -o 'machine = pc')
