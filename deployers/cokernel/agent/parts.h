@@ -74,6 +74,7 @@ struct segment {
 struct image {
 	const uint8_t *bytes;
 	size_t size;
+	bool claimed;	 /* a note or tag of this kind is there, well-formed or not */
 	bool has_header; /* Multiboot 2 HRT header; else the note */
 	uint64_t entry, direct_map;
 	uint64_t lowest, highest; /* physical, of all segments; highest is behind the last byte */
