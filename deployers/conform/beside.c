@@ -293,7 +293,7 @@ static void type_to(struct beside *b)
 
 	b->typed_from = t->printed.len;
 	trial_type(t, TYPED "\r");
-	trial_wait(t, TYPED_MS, answered);
+	trial_wait_served(t, TYPED_MS, answered);
 }
 
 static void first_boot(struct beside *b, uint64_t patience_ms)
@@ -309,13 +309,13 @@ static void first_boot(struct beside *b, uint64_t patience_ms)
 	trial_feed(t, FOOD, sizeof(FOOD) - 1);
 	trial_settle(t, QUIET_MS, patience_ms, fed);
 	trial_close_input(t);
-	trial_wait(t, QUIET_MS, over);
+	trial_wait_served(t, QUIET_MS, over);
 	b->ended_early = over(t);
 	if (b->ended_early)
 		return;
 	b->asked = true;
 	talk_send(&b->talk, AGENT_STOP, NULL, 0);
-	if (trial_wait(t, DEPLOY_STOP_MS, over))
+	if (trial_wait_served(t, DEPLOY_STOP_MS, over))
 		return;
 	talk_send(&b->talk, AGENT_KILL, NULL, 0);
 	trial_wait(t, patience_ms, over);

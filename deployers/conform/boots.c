@@ -79,7 +79,7 @@ static int begin(struct seen *seen, const struct subject *s, enum boot which, bo
 	int err = trial_begin(t, plan.data, plan.len, held, why);
 	if (err < 0)
 		return err;
-	if (trial_wait(t, s->patience_ms, shown) && trial_settle(t, SILENT_MS, s->patience_ms, greeted))
+	if (trial_wait_served(t, s->patience_ms, shown) && trial_settle(t, SILENT_MS, s->patience_ms, greeted))
 		trial_settle(t, QUIET_MS, s->patience_ms, trial_ended);
 	trial_ask_ports(t);
 	return 0;
@@ -149,7 +149,7 @@ static int boot_input(struct seen *seen, const struct subject *s, struct why *wh
 	seen->before_close = trial_ended(t);
 	trial_close_input(t);
 	if (shown(t))
-		trial_wait(t, s->patience_ms, trial_ended);
+		trial_wait_served(t, s->patience_ms, trial_ended);
 	return finish(t, why);
 }
 
@@ -165,7 +165,7 @@ static int boot_held(struct seen *seen, const struct subject *s, struct why *why
 	trial_close_input(t);
 	trial_wait(t, HOLD_MS, trial_ended);
 	trial_release(t);
-	trial_wait(t, s->patience_ms, trial_ended);
+	trial_wait_served(t, s->patience_ms, trial_ended);
 	return finish(t, why);
 }
 
@@ -185,7 +185,7 @@ static int boot_stop(struct seen *seen, const struct subject *s, struct why *why
 	seen->typed_from = t->printed.len;
 	trial_type(t, TYPED "\r");
 	/* Who never prints will not answer either. */
-	trial_wait(t, t->console_bytes ? TYPED_MS : QUIET_MS, typed_or_ended);
+	trial_wait_served(t, t->console_bytes ? TYPED_MS : QUIET_MS, typed_or_ended);
 	seen->before_messages = trial_ended(t);
 	seen->before_stop = hold || seen->before_messages;
 	if (!seen->before_messages && t->hellos) {
@@ -195,11 +195,11 @@ static int boot_stop(struct seen *seen, const struct subject *s, struct why *why
 	}
 	if (!seen->before_stop && t->hellos) {
 		trial_tell(t, GUEST_STOP, 0);
-		trial_wait(t, STOPPED_MS, trial_ended);
+		trial_wait_served(t, STOPPED_MS, trial_ended);
 	}
 	trial_release(t);
 	if (hold)
-		trial_wait(t, s->patience_ms, trial_ended);
+		trial_wait_served(t, s->patience_ms, trial_ended);
 	return finish(t, why);
 }
 

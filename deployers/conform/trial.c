@@ -28,7 +28,8 @@
 #define STEP_MS	   20
 #define ANSWER_MS  3000 /* of QEMU, on a busy host */
 #define IDLE_MS	   1000
-#define IDLE_TRIES 3 /* it may still have something to finish */
+#define LOADED	   10 /* times longer than on a quiet host, and no more */
+#define IDLE_TRIES 3  /* it may still have something to finish */
 
 void trial_heard(struct trial *t)
 {
@@ -510,6 +511,20 @@ static struct cpu_time cpu_time(const struct trial *t)
 	if (dir)
 		closedir(dir);
 	return sum;
+}
+
+bool trial_wait_served(struct trial *t, uint64_t ms, trial_until *until)
+{
+	uint64_t began = clock_mono_ns(), from = cpu_time(t).waited_ns;
+
+	for (;;) {
+		uint64_t passed = (clock_mono_ns() - began) / 1000000;
+		uint64_t waited = (cpu_time(t).waited_ns - from) / 1000000;
+		uint64_t counts = waited < passed ? passed - waited : 0;
+		if (until(t) || counts >= ms || passed >= LOADED * ms)
+			return until(t);
+		trial_wait(t, ms - counts, until);
+	}
 }
 
 /* In percent of what it could have used: on a busy host a kernel that spins gets little. */

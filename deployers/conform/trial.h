@@ -74,6 +74,8 @@ void trial_heard(struct trial *t);
 typedef bool trial_until(const struct trial *t);
 /* Returns whether (until) holds, after at most (ms). */
 bool trial_wait(struct trial *t, uint64_t ms, trial_until *until);
+/* The same, but time in which the machine waited for a CPU of a busy host does not count. */
+bool trial_wait_served(struct trial *t, uint64_t ms, trial_until *until);
 /* Until nothing has happened for (quiet_ms), or (until) holds, or (ms) are over. */
 bool trial_settle(struct trial *t, uint64_t quiet_ms, uint64_t ms, trial_until *until);
 bool trial_ended(const struct trial *t);

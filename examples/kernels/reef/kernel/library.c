@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * library.c: functions of the C library that the kernel has in place of musl's: in one address space they need no system
- * call, or a wait without a hundred turns of a loop that on one CPU nobody can end. The linker takes these
+ * call, or a wait without a hundred turns of a loop that on one CPU nobody can end, or less of a frame. The linker takes these
  * because it sees them first. call.S has one more.
  */
 #include "kernel.h"
@@ -10,7 +10,10 @@
 #define CLOCK_OF_DAY 0
 #define SPINS	     100
 
-enum { SYS_YIELD = 24, SYS_GETTID = 186, SYS_CLOCK_GETTIME = 228 };
+#define BUSY 16 /* of a lock that is taken */
+
+enum { SYS_YIELD = 24, SYS_GETTID = 186, SYS_FUTEX = 202, SYS_CLOCK_GETTIME = 228 };
+enum { FUTEX_WAKE = 1, FUTEX_PRIVATE = 128 };
 
 /* musl writes stdout in pieces of 1 KiB. Each would be a message to the host. */
 #define STDOUT_BUFFER  32768
@@ -26,12 +29,18 @@ __attribute__((constructor)) static void enlarge_stdout(void)
 	setvbuf(stdout, buffer, FULLY_BUFFERED, sizeof(buffer));
 }
 
-/* Of musl: sem_t, and what its own semaphores use. */
+/* Of musl: sem_t, pthread_mutex_t, and what its own functions for them use. */
 struct library_semaphore {
 	volatile int value, waiters, private;
 };
 int *__errno_location(void);
 int sem_trywait(struct library_semaphore *s);
+struct library_mutex {
+	int type; /* 15: the kind, 0 a normal one; 128: shared */
+	volatile int lock, waiters;
+};
+int __pthread_mutex_timedlock(struct library_mutex *m, const struct timespec *at);
+int __pthread_mutex_unlock(struct library_mutex *m);
 int __timedwait_cp(volatile int *word, int value, int clock, const struct timespec *at, int private);
 void pthread_testcancel(void);
 struct library_cleanup { /* what pthread_cleanup_push keeps on the stack */
@@ -51,6 +60,8 @@ int __clock_gettime(int clock, struct timespec *t) __attribute__((alias("clock_g
 int sched_yield(void);
 int sem_timedwait(struct library_semaphore *s, const struct timespec *at);
 int sem_wait(struct library_semaphore *s);
+int pthread_mutex_lock(struct library_mutex *m);
+int pthread_mutex_unlock(struct library_mutex *m);
 
 int clock_gettime(int clock, struct timespec *t)
 {
@@ -116,4 +127,27 @@ int sem_timedwait(struct library_semaphore *s, const struct timespec *at)
 int sem_wait(struct library_semaphore *s)
 {
 	return sem_timedwait(s, NULL);
+}
+
+/* musl's are the same, but save six registers first. */
+int pthread_mutex_lock(struct library_mutex *m)
+{
+	int none = 0;
+
+	if (!(m->type & 15) &&
+		__atomic_compare_exchange_n(&m->lock, &none, BUSY, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return 0;
+	return __pthread_mutex_timedlock(m, NULL);
+}
+
+/* Behind the exchange the mutex may be somebody else's memory. A lock below 0 says that there are waiters, too. */
+int pthread_mutex_unlock(struct library_mutex *m)
+{
+	int waiters = m->waiters, private = ~m->type & FUTEX_PRIVATE;
+
+	if (m->type & 15)
+		return __pthread_mutex_unlock(m);
+	if (__atomic_exchange_n(&m->lock, 0, __ATOMIC_SEQ_CST) < 0 || waiters)
+		call_enter((long)&m->lock, FUTEX_WAKE | private, 1, 0, 0, 0, SYS_FUTEX);
+	return 0;
 }
