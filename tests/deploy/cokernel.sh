@@ -19,7 +19,7 @@ session() {
 	local name=$1 ros=$2 hrt=$3
 	shift 3
 	{ cat "$T/head" - && echo halt && echo "wait GONE"; } |
-		timeout 250 "$TOOLS/deploy/cokernel" "$ROS/images/vmlinuz" "$ROS/images/initrd" \
+		timeout "$((4 * SLOW))" "$TOOLS/deploy/cokernel" "$ROS/images/vmlinuz" "$ROS/images/initrd" \
 			"$OPTIONS mem=256M ${ONLINE:-maxcpus=$ros}" "$ros" "$hrt" "${MIB:-386}" "$T/$name.out" "$@" >"$T/$name" 2>"$T/$name.err"
 }
 head_for() { # HRT-CPUS

@@ -30,14 +30,12 @@ same mandelbrot 64
 same matmul 64 2
 [ -z "${SPLIT_ALL:-}" ] || { same spectral-norm 100; same binary-trees 8; same fasta 1000; }
 
-# The shell, and what an instance shows. console: all that it has said so far.
-console() { timeout 1 cat "$M/run/$1/console"; }
-says() { console "$1" | grep -qE -- "$2"; }
+# The shell, and what an instance shows.
 instance r 'kernel = reef' 'memory = 64M' 'cpus = 2'
 cd "$M/run/r" || exit 1
 put splitVM deploy &
 deploying=$!
-launching() { state_in r "building launching"; }
+launching() { state_in r "launching running" && grep -q '^launch' timeline; }
 wait_for "it is being launched" launching
 put 'echo typed early' console
 ok "deploy" wait $deploying
@@ -50,9 +48,9 @@ like "timeline" "$(cut -d' ' -f1 timeline | tr '\n' ' ')" 'launch ros .*boot'
 put 'test 1' console
 wait_for "threads, locks, memory on two CPUs" says r 'tests? passed|all passed|passed'
 for n in 1 2 3; do
-	before=$(console r | grep -o 'reef on' | wc -l)
+	before=$(said r | grep -o 'reef on' | wc -l)
 	ok "reset-hrt $n" put reset-hrt ctl
-	more() { [ "$(console r | grep -o 'reef on' | wc -l)" -gt "$before" ]; }
+	more() { [ "$(said r | grep -o 'reef on' | wc -l)" -gt "$before" ]; }
 	wait_for "reset-hrt $n: reef begins anew" more
 done
 is "under the same Linux" "$(grep -c '^ros ' timeline)" 1

@@ -257,11 +257,16 @@ static int64_t limit(struct hrt *h, const struct call *c)
 	return !value || may_limit(resource) ? make(c->number, a) : -EPERM;
 }
 
+/* To children of the program, not to the agent. */
 static int64_t signal_to(const struct call *c)
 {
 	uint64_t number = c->arguments[c->number == SYS_tgkill ? 2 : 1];
+	pid_t to = (pid_t)c->arguments[0];
+	bool ours = to == getpid() || to == getppid() || -to == getpgrp();
 
-	return number == 0 ? make(c->number, c->arguments) : -EPERM;
+	if (number == 0 || (c->number == SYS_kill && !ours && (to > 1 || to < -1)))
+		return make(c->number, c->arguments);
+	return -EPERM;
 }
 
 static int64_t make_node(const struct call *c)
@@ -302,6 +307,17 @@ static int64_t forget(struct hrt *h, const struct call *c)
 	return ioctl(h->device, COKERNEL_FORGET, &r) < 0 ? -errno : 0;
 }
 
+static int64_t make_child(struct hrt *h, const struct call *c, bool *refused)
+{
+	static const struct entry fork = { MADE, "fork", "" };
+
+	if (policy_allows_children())
+		return fork_program(h, c->arguments[0]);
+	log_refusal(c, &fork, NULL);
+	*refused = true;
+	return -EPERM;
+}
+
 static int64_t make_named(struct hrt *h, const struct entry *e, struct call *c, bool *refused)
 {
 	struct named n;
@@ -322,6 +338,8 @@ int64_t call_make(struct hrt *h, const struct call *call, bool *refused)
 
 	if (c.number == GUEST_CALL_FORGET)
 		return forget(h, &c);
+	if (c.number == GUEST_CALL_FORK)
+		return make_child(h, &c, refused);
 	if (e->kind == UNKNOWN)
 		return -ENOSYS;
 	if (e->kind == NEVER) {
