@@ -75,6 +75,7 @@ void test_files(void)
 	check("unlink", with_path(UNLINK, "/gone", 0, 0), 0);
 	check("a file of the disk", with_path(OPEN, "/etc/motd", 0, 0) != -2, 1);
 	check("stdout", call(WRITE, 1, text(DATA, "to stdout\n"), 10, 0), 10);
+	printed();
 	check("stderr", call(WRITE, 2, text(DATA, "to stderr\n"), 10, 0), 10);
 	while ((n = call(READ, 0, DATA, 100, 0)) > 0)
 		all += n;
@@ -165,5 +166,6 @@ void order(const char *word)
 		if (fd >= 0)
 			call(CLOSE, (uint64_t)fd, 0, 0, 0);
 	}
+	printed();
 	call(WRITE, 2, DATA + 64, (uint64_t)n, 0);
 }

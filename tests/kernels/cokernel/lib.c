@@ -91,6 +91,14 @@ void print(const char *text)
 		ring_bell(0, &area->rings_asleep);
 }
 
+void printed(void)
+{
+	volatile struct guest_ring *r = &area->rings[GUEST_CONSOLE_OUT];
+
+	while (__atomic_load_n(&r->tail, __ATOMIC_ACQUIRE) != r->head)
+		pause();
+}
+
 static void print_base(const char *before, uint64_t n, unsigned base, const char *after)
 {
 	char digits[24], *p = digits + sizeof(digits) - 1;
