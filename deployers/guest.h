@@ -89,6 +89,7 @@
  * STOP     host: please end (ctl stop); the guest may finish its work, then EXIT.
  * RESIZE   host: the terminal has value = columns << 16 | rows.
  * RESTART  guest: please reset the machine.
+ * CHILD    agent, to a co-kernel: a process that GUEST_CALL_FORK began has ended or stopped; wait4 tells which.
  * Unknown types are ignored. Messages with another magic or revision end the conversation (and are told in `events`).
  */
 #define GUEST_MESSAGE_MAGIC 0x67766964u /* "divg" */
@@ -99,6 +100,7 @@ enum guest_message_type {
 	GUEST_STOP = 3,
 	GUEST_RESIZE = 4,
 	GUEST_RESTART = 5,
+	GUEST_CHILD = 6,
 };
 
 #define GUEST_EXIT_QUEUED 0x100u
@@ -281,12 +283,41 @@ _Static_assert(sizeof(struct guest_cokernel) == 1024, "kernels already built rel
  * States: FREE -> REQUEST (K) -> [FAULT (A) -> FAULTED (K)]* -> DONE (A) -> FREE (K). While it waits the kernel spins a
  * while, then may set hrt_asleep and do something else; the agent sends the doorbell if it is set. To interrupt a call
  * that blocks (a signal came) the kernel sets (cancel) and rings: the call ends with -EINTR, or with its result.
+ *
+ * GUEST_CALL_FORK(address of struct guest_fork) makes a child of the program, as an ordinary Linux process in the ROS, which
+ * from then on is Linux's: its result is the child's process id. The agent copies the memory of the regions, as program_cr3's
+ * tables have it when the call is made (an entry with an address has a page, present or not), so other threads of the
+ * program should not change it meanwhile. The child goes on behind the frame. It has the program's descriptors, directory and
+ * root, and no capabilities but those over files, users and its own processes. wait4, waitid and kill are delegated as any call.
+ * (An agent that does not know this call answers -ENOSYS, a kernel ignores messages that it does not know: no new revision.)
  */
 #define GUEST_PROGRAM_START 0x10000ull
 #define GUEST_PROGRAM_END   0x7e0000000000ull
 #define GUEST_PTE_SHARED    (1ull << 9)
 
 #define GUEST_CALL_FORGET 0x10000000u
+#define GUEST_CALL_FORK	  0x10000001u
+
+#define GUEST_FORK_REGIONS 16384u /* at most */
+struct guest_region { /* of program addresses, whole pages, in their order, none over another */
+	uint64_t start, end;
+	uint32_t protection; /* as mprotect has it */
+	int32_t fd;	     /* what was not touched yet is in this file of the ROS's, from (offset) on; -1: it is zero */
+	uint64_t offset;
+};
+_Static_assert(sizeof(struct guest_region) == 32, "kernels already built rely on it");
+
+struct guest_fork {
+	uint64_t frame;	  /* what rt_sigreturn, with this as its stack pointer, restores: Linux's struct ucontext is there */
+	uint64_t fs;	  /* the base of FS */
+	uint64_t actions; /* address of what rt_sigaction takes, for the signals 1 .. 64 */
+	uint64_t set_tid, clear_tid; /* as of clone; 0: none */
+	uint64_t brk_start, brk;
+	uint64_t program; /* address of the path of the file that it runs */
+	uint64_t regions; /* address of struct guest_region[count] */
+	uint64_t count;
+};
+_Static_assert(sizeof(struct guest_fork) == 80, "kernels already built rely on it");
 
 enum guest_slot_state {
 	GUEST_SLOT_FREE = 0,

@@ -74,6 +74,7 @@ struct segment {
 struct image {
 	const uint8_t *bytes;
 	size_t size;
+	bool claimed;	 /* a note or tag of this kind is there, well-formed or not */
 	bool has_header; /* Multiboot 2 HRT header; else the note */
 	uint64_t entry, direct_map;
 	uint64_t lowest, highest; /* physical, of all segments; highest is behind the last byte */
@@ -124,7 +125,8 @@ static inline void *hrt_at(struct hrt *h, uint64_t physical)
 void rings_open(struct hrt *h, int console_port, void (*on_message)(const struct guest_message *m));
 int rings_start(void);
 void rings_send(unsigned type, uint64_t value);
-void rings_drain(void); /* what is left in the rings when the HRT has stopped */
+/* What is left in the rings when the HRT has stopped; a host that takes nothing is waited for (wait_ms) at most. */
+void rings_drain(int wait_ms);
 
 /* slots.c: serves delegated calls, a thread for each slot that is used */
 int slots_start(struct hrt *h);
@@ -136,6 +138,9 @@ struct call {
 };
 /* Makes the call if that is allowed: its result or -errno. (refused): not allowed, and said so. */
 int64_t call_make(struct hrt *h, const struct call *c, bool *refused);
+
+/* fork.c: (from): address of struct guest_fork. The child's id or -errno. */
+int64_t fork_program(struct hrt *h, uint64_t from);
 
 /* counts.c */
 void count_call(uint64_t number, uint64_t ticks, int64_t result, bool refused);
@@ -163,6 +168,9 @@ extern const char root_path[], root_written[]; /* the directory it is; the direc
 
 /* tar.c: what is below (directory) as OUT frames, a tar archive, and the empty frame that ends it */
 int tar_send(int fd, const char *directory);
+
+/* orphans.c: ends all processes whose parent is this one, and theirs, and so on */
+void orphans_end(void);
 
 /* talk.c: the conversation with the deployer, until it ends; -errno: in nonsense. True in (*halt): it said HALT */
 int talk(const struct streams *s, bool *halt);

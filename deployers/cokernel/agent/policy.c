@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 struct rule {
 	struct rule *next;
@@ -166,4 +167,16 @@ bool policy_allows(uint64_t number, const char *const *paths, size_t count)
 		if (is_for(r, number) && matches(r, paths, count))
 			return r->allow;
 	return true;
+}
+
+bool policy_allows_children(void)
+{
+	bool refuses = false;
+
+	for (const struct rule *r = first(); r; r = r->next) {
+		if (is_for(r, SYS_fork) && !r->path)
+			return r->allow;
+		refuses |= !r->allow;
+	}
+	return !refuses;
 }

@@ -18,5 +18,7 @@
 int policy_set(const char *text, size_t len);
 bool policy_has_paths(uint64_t number); /* some rule for this call has a path */
 bool policy_allows(uint64_t number, const char *const *paths, size_t count);
+/* A child's calls are not looked at: with a rule that refuses anything there are children only if another allows fork. */
+bool policy_allows_children(void);
 
 #endif

@@ -23,15 +23,19 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define LOOK_MS	    50 /* how often the HRT's state is looked at: a panic may come without a bell */
 #define COUNTS_MS   1000
 #define STACK_BYTES (64u * 1024)
+#define LAST_MS	    30000 /* for what an HRT said that ended by itself: less than the deployer waits for a sign of life */
+#define KILLED_MS   2000
 
 static struct hrt hrt;
 static int parent, ended;	 /* (ended): an event, set by the thread that reads messages */
+static int children;		 /* a signalfd: one of the program's has ended */
 static struct agent_end verdict; /* written before (ended) is */
 
 void note(const char *fmt, ...)
@@ -110,6 +114,7 @@ static int high_fd(int fd)
 static int open_device(void)
 {
 	struct rlimit files = { PRIVATE_FDS + 64, PRIVATE_FDS + 64 };
+	sigset_t child;
 
 	setrlimit(RLIMIT_NOFILE, &files);
 	int fd = open(COKERNEL_DEVICE, O_RDWR | O_CLOEXEC);
@@ -118,7 +123,11 @@ static int open_device(void)
 	hrt.device = high_fd(fd);
 	parent = high_fd(parent);
 	ended = high_fd(eventfd(0, EFD_CLOEXEC));
-	return hrt.device < 0 || parent < 0 || ended < 0 ? fail(-EMFILE, "no descriptors") : 0;
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	children = high_fd(signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
+	return hrt.device < 0 || parent < 0 || ended < 0 || children < 0 ? fail(-EMFILE, "no descriptors")
+									 : 0;
 }
 
 static int open_or(int fd, int flags)
@@ -183,7 +192,7 @@ static int begin(const struct run *r)
 	err = hrt_boot(&hrt);
 	if (err)
 		return err;
-	wire_post(parent, AGENT_ALIVE, NULL, 0); /* before anything that the HRT says */
+	wire_post(parent, AGENT_ALIVE, NULL, 0); /* before all messages of the HRT; the console is another port */
 	err = rings_start();
 	if (!err)
 		err = slots_start(&hrt);
@@ -215,15 +224,25 @@ static void hear(const struct frame *f)
 	}
 }
 
+static void hear_children(void)
+{
+	struct signalfd_siginfo info;
+
+	while (read(children, &info, sizeof(info)) == sizeof(info))
+		;
+	rings_send(GUEST_CHILD, 0);
+}
+
 /* Until it has ended by itself or was told to, or its state says that it has failed. */
 static void watch(void)
 {
 	static struct frame f;
-	struct pollfd p[2] = { { .fd = ended, .events = POLLIN }, { .fd = parent, .events = POLLIN } };
+	struct pollfd p[] = { { .fd = ended, .events = POLLIN }, { .fd = parent, .events = POLLIN },
+		{ .fd = children, .events = POLLIN } };
 	int counted = 0;
 
 	for (;;) {
-		int n = poll(p, 2, LOOK_MS);
+		int n = poll(p, 3, LOOK_MS);
 
 		if (p[0].revents & POLLIN)
 			return;
@@ -233,6 +252,8 @@ static void watch(void)
 			hear(&f);
 		else if (p[1].revents)
 			end_with(AGENT_STOPPED, 0);
+		if (p[2].revents & POLLIN)
+			hear_children();
 		if (n == 0 && (counted += LOOK_MS) >= COUNTS_MS) {
 			counts_send(&hrt, parent);
 			counted = 0;
@@ -266,7 +287,7 @@ static void finish(void)
 
 	if (ioctl(hrt.device, COKERNEL_STOP) < 0)
 		note("a CPU of the kernel does not stop: %s", strerror(errno));
-	rings_drain();
+	rings_drain(verdict.how == AGENT_STOPPED ? KILLED_MS : LAST_MS);
 	if (verdict.how == AGENT_FAULTED)
 		words = describe(text + sizeof(verdict), sizeof(text) - sizeof(verdict));
 	verdict.stray = hrt.area->stray;

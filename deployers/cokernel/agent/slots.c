@@ -84,7 +84,10 @@ static int64_t make(struct server *me, struct guest_slot *s)
 	if (!__atomic_load_n(&s->cancel, __ATOMIC_SEQ_CST))
 		result = call_make(hrt, &c, &refused);
 	leave(me);
-	count_call(c.number, tsc_now() - began, result, refused);
+	if (c.number == GUEST_CALL_FORK)
+		c.number = SYS_fork;
+	if (c.number != GUEST_CALL_FORGET)
+		count_call(c.number, tsc_now() - began, result, refused);
 	return result;
 }
 

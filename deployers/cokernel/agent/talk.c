@@ -236,6 +236,7 @@ static int bury(void)
 	int fd = t.streams->agent, status = 0, err = 0;
 
 	waitpid(t.proxy, &status, 0);
+	orphans_end();
 	close(t.line);
 	t.proxy = 0;
 	if (!t.end_len)
@@ -287,6 +288,7 @@ int talk(const struct streams *s, bool *halt)
 	if (t.proxy) {
 		close(t.line); /* the proxy stops the kernel */
 		waitpid(t.proxy, NULL, 0);
+		orphans_end();
 		root_drop();
 	}
 	*halt = t.halt;

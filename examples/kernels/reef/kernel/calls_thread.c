@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* calls_thread.c: threads, and the end of the program. */
+#include "delegate.h"
+#include "elf.h"
 #include "syscall.h"
 
 #define ARCH_SET_FS 0x1002
 #define ARCH_GET_FS 0x1003
 
 #define CLONE_VM	     0x100u
+#define CLONE_VFORK	     0x4000u
 #define CLONE_THREAD	     0x10000u
 #define CLONE_SETTLS	     0x80000u
 #define CLONE_PARENT_SETTID  0x100000u
 #define CLONE_CHILD_CLEARTID 0x200000u
 #define CLONE_CHILD_SETTID   0x1000000u
+#define CLONE_NEW	     0x7e020080u /* namespaces */
+#define CLONE_OTHERS	     0xb000u	 /* PIDFD, PTRACE, PARENT */
 
 volatile int process_threads = 1;
 
@@ -35,14 +40,28 @@ struct clone { /* struct clone_args of Linux, as far as we look */
 	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_len, tls;
 };
 
-static long refuse_process(const char *call)
+/* Another process: a copy of this one in the ROS, if there is one. What vfork would share is copied, too. */
+static long new_process(const struct frame *f, const struct clone *c, uint64_t top)
 {
 	static volatile bool said;
+	bool can = program_runs && delegate_there() && (!(c->flags & CLONE_VM) || c->flags & CLONE_VFORK) &&
+		   !(c->flags & (CLONE_NEW | CLONE_OTHERS));
+	long result =
+		!can ? -ENOSYS
+		     : delegate_fork(f, top ? top : f->rsp, c->flags & CLONE_CHILD_SETTID ? c->child_tid : 0,
+			       c->flags & CLONE_CHILD_CLEARTID ? c->child_tid : 0);
+	int id = (int)result;
 
-	if (!__atomic_exchange_n(&said, true, __ATOMIC_SEQ_CST))
-		print("%s: %s: there is one process only, the program; it can have threads, and execve\n",
-			KERNEL_NAME, call);
-	return -ENOSYS;
+	if (result < 0 && result != -ERESTART && !__atomic_exchange_n(&said, true, __ATOMIC_SEQ_CST))
+		print("%s: fork (clone with flags %lx): error %ld: %s\n", KERNEL_NAME, c->flags, -result,
+			can ? "the other Linux cannot make the child; see events"
+			: delegate_there()
+				? "a child that shares this program's memory cannot run on the other Linux"
+				: "there is no other Linux here where the child could run: deploy in "
+				  "splitVM");
+	if (result > 0 && c->flags & CLONE_PARENT_SETTID)
+		copy_out((void *)c->parent_tid, &id, sizeof(id));
+	return result;
 }
 
 /* The new thread comes back from the same system call, on the stack that ends at (top). */
@@ -54,7 +73,7 @@ static long new_thread(const struct frame *f, const struct clone *c, uint64_t to
 	int id;
 
 	if (!(c->flags & CLONE_VM) || !(c->flags & CLONE_THREAD))
-		return refuse_process("fork");
+		return new_process(f, c, top);
 	if (!top)
 		return -EINVAL;
 	t = thread_new("application", true);
@@ -103,14 +122,12 @@ CALL(clone3)
 
 CALL(fork)
 {
-	(void)f;
-	return refuse_process("fork");
+	return new_process(f, &(struct clone){ 0 }, 0);
 }
 
 CALL(vfork)
 {
-	(void)f;
-	return refuse_process("vfork");
+	return new_process(f, &(struct clone){ 0 }, 0);
 }
 
 CALL(wait4)

@@ -244,9 +244,14 @@ static void listen(void *unused)
 
 	(void)unused;
 	for (;;) {
-		while (take(&rings[GUEST_MESSAGES_IN], (char *)&m, sizeof(m)) == sizeof(m))
-			if (m.magic == GUEST_MESSAGE_MAGIC && m.rev == GUEST_REV && m.type == GUEST_STOP)
+		while (take(&rings[GUEST_MESSAGES_IN], (char *)&m, sizeof(m)) == sizeof(m)) {
+			if (m.magic != GUEST_MESSAGE_MAGIC || m.rev != GUEST_REV)
+				continue;
+			if (m.type == GUEST_STOP)
 				exit(128 + 15);
+			if (m.type == GUEST_CHILD)
+				signal_send_process(SIGNAL_CHILD);
+		}
 		semaphore_down(&bell);
 	}
 }

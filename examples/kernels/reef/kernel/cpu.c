@@ -11,7 +11,9 @@ unsigned fpu_len = 512;
 static bool have_xsave;
 static uint32_t fpu_parts;
 
-#define FPU_PARTS 7u /* x87, SSE, AVX */
+/* x87, SSE, AVX, and what Linux switches on beside them (MPX, AVX-512): a C library asks once how large the registers are, to
+ * save them on the stack, and a program's child goes on on Linux with that number. */
+#define FPU_PARTS 0xffu
 
 _Static_assert(offsetof(struct cpu, current) == 8 && offsetof(struct cpu, kernel_sp) == 16 &&
 		       offsetof(struct cpu, caller_sp) == 24 && offsetof(struct cpu, preempt_off) == 32 &&
@@ -37,6 +39,7 @@ static void load_tables(struct cpu *c)
 	c->gdt[3] =
 		(sizeof(c->task) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
 	c->gdt[4] = base >> 32;
+	c->gdt[5] = 0x00cf13000000ffff; /* SEGMENT_ABSENT: data, but not present */
 	c->task.io_map = sizeof(c->task);
 	__asm__ volatile("lgdt %0; ltr %w1" ::"m"(p), "r"(24) : "memory");
 	idt_load();

@@ -18,10 +18,13 @@ long delegate_call(uint64_t number, const uint64_t arguments[6]);
 long delegate_program(struct frame *f, uint64_t number);
 /* The ROS forgets what it knows of these addresses. */
 void delegate_forget(uint64_t start, uint64_t len);
+/* fork.c: a process that continues behind (f), at (sp), and is Linux's; (set_tid), (clear_tid) as of clone. Its id, or -errno. */
+long delegate_fork(const struct frame *f, uint64_t sp, uint64_t set_tid, uint64_t clear_tid);
 void delegate_interrupt(void); /* the doorbell */
 /* delegate_file.c: a file of the ROS, to be read by the kernel; one of its descriptors as a file (NULL: no memory). */
 long delegate_open(const char *path, struct file **file);
 struct file *delegate_own(uint64_t fd); /* closes it at the end */
+int delegate_fd(const struct file *f); /* of such a file; -1: it is none */
 struct file *delegate_stream(uint64_t fd, unsigned flags);
 
 #endif

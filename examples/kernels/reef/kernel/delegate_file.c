@@ -134,6 +134,13 @@ long delegate_open(const char *path, struct file **file)
 	return 0;
 }
 
+int delegate_fd(const struct file *f)
+{
+	const struct remote *r = f->own;
+
+	return f->ops == &remote_ops ? (int)r->fd : -1;
+}
+
 struct file *delegate_stream(uint64_t fd, unsigned flags)
 {
 	return make(fd, flags, true);

@@ -67,7 +67,7 @@ struct cpu { /* %gs points to it; the first fields are known to entry.S by their
 		unsigned count;
 	} cache[CLASSES]; /* malloc.c; preemption off, as for the next */
 	void *spare;
-	uint64_t gdt[5];
+	uint64_t gdt[6];
 	struct {
 		uint32_t reserved0;
 		uint64_t rsp[3], reserved1, stacks[7], reserved2;
@@ -287,12 +287,18 @@ int region_discard(uint64_t start, uint64_t len);
 int region_move(uint64_t from, uint64_t to, uint64_t len);
 int region_protection(uint64_t start, uint64_t len);
 bool region_free(uint64_t start, uint64_t len); /* nothing is there */
-void region_each(void (*visit)(uint64_t start, uint64_t end, unsigned protection, void *arg), void *arg);
+struct file;
+struct region_seen {
+	uint64_t start, end;
+	unsigned protection;
+	struct file *file; /* what was not touched yet is read from there, from (offset) on; NULL: it is zero */
+	uint64_t offset;
+};
+void region_each(void (*visit)(const struct region_seen *r, void *arg), void *arg);
 bool region_fault(uint64_t address, uint64_t error);
 uint64_t region_bytes(void);
 /* Regions whose memory is read from a file when it is touched. region_back takes over a user of (file), if true. Such a page
  * cannot be brought on the page fault's stack: region_backed says so, and region_page_in sleeps; false: it cannot be read. */
-struct file;
 bool region_back(uint64_t start, uint64_t len, struct file *file, uint64_t offset);
 bool region_backed(uint64_t address, uint64_t error);
 bool region_page_in(uint64_t address);
@@ -453,6 +459,12 @@ static inline bool signal_wanted(const struct thread *t)
 }
 long signal_mask_for_call(const uint64_t *user, size_t len); /* until this system call ends; NULL: as it is */
 void signal_exec(void); /* handlers go, what is ignored stays */
+/* For a copy of this thread: below (below) is put what goes on behind the system call (f), with stack pointer (sp) and result
+ * 0. What rt_sigreturn wants as its stack pointer; 0: there is no room. And what rt_sigaction takes for all signals. */
+#define SIGNAL_CHILD	   17
+#define SIGNAL_ACTIONS_LEN (64 * 32)
+uint64_t signal_frame_for(const struct frame *f, uint64_t sp, uint64_t below);
+long signal_actions(void *to_user);
 void signal_thread_new(struct thread *t);	  /* inherits the caller's mask */
 
 /* io.c: the streams and the console for threads. */

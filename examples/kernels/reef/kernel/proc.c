@@ -24,20 +24,20 @@ static void put_hex(struct text *t, uint64_t n)
 }
 
 /* region.c's lock is held: the text's memory is there. */
-static void put_region(uint64_t start, uint64_t end, unsigned protection, void *arg)
+static void put_region(const struct region_seen *r, void *arg)
 {
 	static const char rest[] = "p 00000000 00:00 0\n";
 	struct text *t = arg;
 
-	if (end > GUEST_PROGRAM_END || t->end - t->at < (long)LINE_MOST)
+	if (r->end > GUEST_PROGRAM_END || t->end - t->at < (long)LINE_MOST)
 		return;
-	put_hex(t, start);
+	put_hex(t, r->start);
 	*t->at++ = '-';
-	put_hex(t, end);
+	put_hex(t, r->end);
 	*t->at++ = ' ';
-	*t->at++ = protection & REGION_READ ? 'r' : '-';
-	*t->at++ = protection & REGION_WRITE ? 'w' : '-';
-	*t->at++ = protection & REGION_EXEC ? 'x' : '-';
+	*t->at++ = r->protection & REGION_READ ? 'r' : '-';
+	*t->at++ = r->protection & REGION_WRITE ? 'w' : '-';
+	*t->at++ = r->protection & REGION_EXEC ? 'x' : '-';
 	memcpy(t->at, rest, sizeof(rest) - 1);
 	t->at += sizeof(rest) - 1;
 }

@@ -125,6 +125,14 @@ long program_brk(uint64_t wanted)
 	return (long)new;
 }
 
+void program_brk_now(uint64_t *start, uint64_t *now)
+{
+	mutex_lock(&brk_mutex);
+	*start = brk_start;
+	*now = brk_now;
+	mutex_unlock(&brk_mutex);
+}
+
 /* Where strings go, from the top of the stack downwards. */
 struct builder {
 	uint64_t at, floor;

@@ -343,13 +343,18 @@ int region_protection(uint64_t start, uint64_t len)
 	return protection;
 }
 
-/* What a program sees as its map. (visit) must not sleep. */
-void region_each(void (*visit)(uint64_t start, uint64_t end, unsigned protection, void *arg), void *arg)
+/* What a program sees as its map. (visit) must not sleep, nor touch memory that may not be there. */
+void region_each(void (*visit)(const struct region_seen *r, void *arg), void *arg)
 {
 	uint64_t flags = lock_save(&lock);
 
-	for (uint64_t i = 0; i < count; i++)
-		visit(table[i].start, table[i].end, table[i].protection, arg);
+	for (uint64_t i = 0; i < count; i++) {
+		const struct region *r = &table[i];
+
+		visit(&(struct region_seen){ r->start, r->end, r->protection,
+			      r->backing ? r->backing->file : NULL, r->offset },
+			arg);
+	}
 	lock_restore(&lock, flags);
 }
 

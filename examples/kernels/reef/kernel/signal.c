@@ -7,6 +7,8 @@
  * A signal is delivered when its thread is about to go on with the program's own code: at the end of a system call or an
  * interrupt. The handler's stack has Linux's frame, with the FPU's state, and rt_sigreturn goes back through it.
  */
+#include "delegate.h"
+#include "elf.h"
 #include "syscall.h"
 
 #define SIGNALS 65
@@ -377,6 +379,26 @@ void signal_leave(struct frame *f)
 	}
 }
 
+uint64_t signal_frame_for(const struct frame *f, uint64_t sp, uint64_t below)
+{
+	uint64_t fpu = (below - fpu_len) & ~63ull, at = ((fpu - sizeof(struct signal_frame)) & ~15ull) - 8;
+	struct signal_frame sf = { .context = context_of(f, current_thread(), fpu) };
+
+	sf.context.rax = 0;
+	sf.context.rsp = sp;
+	if (touch_out((void *)fpu, fpu_len) || copy_out((void *)at, &sf, sizeof(sf)))
+		return 0;
+	memset((void *)fpu, 0, fpu_len);
+	fpu_save((void *)fpu);
+	return at + 8; /* behind the restorer */
+}
+
+long signal_actions(void *to_user)
+{
+	_Static_assert(sizeof(actions) - sizeof(actions[0]) == SIGNAL_ACTIONS_LEN, "64 signals");
+	return copy_out(to_user, &actions[1], SIGNAL_ACTIONS_LEN);
+}
+
 CALL(rt_sigreturn)
 {
 	struct thread *t = current_thread();
@@ -560,8 +582,8 @@ CALL(kill)
 
 	if (n < 0 || n >= SIGNALS)
 		return -EINVAL;
-	if (pid != process_id && pid != 0 && pid != -1)
-		return -ESRCH;
+	if (pid != process_id && pid != 0 && pid != -1) /* a child */
+		return program_runs && delegate_there() ? delegate_program(f, f->rax) : -ESRCH;
 	if (n == SIGKILL)
 		end_by(n);
 	if (n)
