@@ -44,6 +44,7 @@ SPLITVM_O := $(call objs,deployers/splitvm/*.c)
 TALK_O   := $(O)/deployers/cokernel/talk.o
 ROOT_O   := $(call objs,deployers/root/*.c)
 BUILD_O  := $(call objs,deployers/build/*.c)
+LOADER_O := $(O)/deployers/cokernel/agent/image.o $(O)/deployers/cokernel/agent/words.o
 CONFORM_O := $(call objs,deployers/conform/*.c)
 MODES_O  := $(filter-out %/main.o,$(FULLVM_O) $(SPLITVM_O) $(BUILD_O) $(ROOT_O)) $(TALK_O)
 
@@ -91,7 +92,7 @@ $(LIBEXEC)/diverfs-run: $(CLIENT_O) $(O)/libbase.a
 $(LIBEXEC)/diverfs-fullvm: $(FULLVM_O) $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-splitvm: $(SPLITVM_O) $(TALK_O) $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-root: $(ROOT_O) $(O)/libdeploy.a $(O)/libbase.a
-$(LIBEXEC)/diverfs-conform: $(CONFORM_O) $(O)/libmodes.a $(O)/libdeploy.a $(O)/libbase.a
+$(LIBEXEC)/diverfs-conform: $(CONFORM_O) $(LOADER_O) $(O)/libmodes.a $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-build: $(BUILD_O) $(O)/libdeploy.a $(O)/libbase.a
 $(LIBEXEC)/diverfs-%:
 	@mkdir -p $(@D)
@@ -137,7 +138,7 @@ demo:
 unit_tests   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*.c)))
 refuse_progs := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/refuse/*.c)))
 deploy_tools := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/deploy/*.c tests/mount/*.c tests/registry/*.c tests/bench/*.c)))
-TEST_PROGRAMS = $(unit_tests) $(refuse_progs) $(deploy_tools) $(TEST_KERNELS)
+TEST_PROGRAMS = $(unit_tests) $(refuse_progs) $(deploy_tools) $(TEST_KERNELS) $(TEST_ROS)
 # make_*: tools of the tests, not tests
 CHECKS  = $(unit_tests) $(filter-out %/make_layout,$(refuse_progs)) \
 	  $(sort $(wildcard tests/mount/*.sh tests/registry/*.sh tests/refuse/*.sh tests/deploy/*.sh))

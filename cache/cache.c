@@ -79,6 +79,7 @@ void cache_unref(struct cache *c)
 	names_put(c->names);
 	search_free(c);
 	trust_free(c->trust);
+	read_remote_rest(c);
 	free(c->ca_file);
 	free(c->auth_file);
 	catalog_close(c->catalog);
@@ -139,6 +140,7 @@ static void house_due(void *arg);
 static void house_done(void *arg)
 {
 	struct cache *c = arg;
+	read_remote_rest(c);
 	if (!c->closing)
 		c->tick = loop_after(c->loop, HOUSE_MS, house_due, c);
 }

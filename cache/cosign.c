@@ -236,3 +236,23 @@ int cosign_sign(const char *key_path, const char *repository, const struct diges
 	EVP_PKEY_free(key);
 	return err;
 }
+
+bool cosign_is_by(const char *key_path, const void *payload, size_t len, const char *signature)
+{
+	unsigned char sig[1024];
+	EVP_PKEY *key = NULL;
+	int n = decode_base64(signature, sig, sizeof(sig));
+	if (n <= 0 || load_key(key_path, true, &key, NULL) < 0)
+		return false;
+	bool good = is_signed_by(key, payload, len, sig, (size_t)n);
+	EVP_PKEY_free(key);
+	return good;
+}
+
+int cosign_key_check(const char *key_path, struct why *why)
+{
+	EVP_PKEY *key = NULL;
+	int err = load_key(key_path, true, &key, why);
+	EVP_PKEY_free(key);
+	return err;
+}

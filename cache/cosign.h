@@ -20,6 +20,7 @@
 #define NOTE_SIGNATURE	    "dev.cosignproject.cosign/signature"
 #define MAX_SIGNATURES	    32u
 #define MAX_SIGNATURE_BYTES (64u << 10) /* a payload */
+#define MAX_SIGNED	    (1u << 20)	/* a manifest of signatures */
 
 /* "sha256-<hex>.sig" */
 #define COSIGN_TAG_LEN (7 + DIGEST_HEX_LEN + 4)
@@ -40,5 +41,9 @@ int cosign_check(const struct cosign_keys *k, const void *payload, size_t len, c
 /* The payload for (digest) of (repository), and its signature in base64 by the private key at (key_path). */
 int cosign_sign(const char *key_path, const char *repository, const struct digest *digest,
 	struct buf *payload, struct buf *signature, struct why *why);
+/* Was (signature), in base64, made over (payload) with the private key at (key_path)? */
+bool cosign_is_by(const char *key_path, const void *payload, size_t len, const char *signature);
+/* Is there such a private key? */
+int cosign_key_check(const char *key_path, struct why *why);
 
 #endif

@@ -3,6 +3,7 @@
 #include "cache/fetch.h"
 
 #include "cache/base/io.h"
+#include "cache/fetch_url.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
@@ -342,6 +343,18 @@ static void set_method(struct transfer *t)
 	curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, r->method);
 }
 
+/* What is on this machine is not asked for at the proxy that the environment names: "127.0.0.1" would be the proxy's own
+ * machine, which would get the password that plain HTTP carries. */
+static bool is_here(const char *text)
+{
+	struct url u;
+	if (url_parse(text, &u, NULL) < 0)
+		return false;
+	bool here = u.loopback;
+	url_free(&u);
+	return here;
+}
+
 static void set_up(struct transfer *t)
 {
 	const struct fetch_request *r = &t->request;
@@ -362,6 +375,8 @@ static void set_up(struct transfer *t)
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
 	if (r->ca_file)
 		curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file);
+	if (is_here(r->url))
+		curl_easy_setopt(e, CURLOPT_PROXY, "");
 	t->headers = curl_slist_append(NULL, "Expect:");
 	t->headers = curl_slist_append(t->headers, "Accept-Encoding: identity");
 	t->headers = curl_slist_append(t->headers, "User-Agent: diverfs/" DIVERFS_VERSION);

@@ -11,6 +11,7 @@
  *          -ECONNRESET it broke off, -EFBIG more than (max) came, or what data returned. An answer with any
  *          status is not an error here
  * Trust    TLS is verified (system's authorities, or ca_file), 1.2 at least; only http and https are spoken.
+ *          Proxies are those of the environment (http_proxy, https_proxy, no_proxy), but none to loopback.
  *          Words of errors never hold headers or the query part of an URL
  * Source   RFC 9110; libcurl's multi_socket interface
  */

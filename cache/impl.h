@@ -25,6 +25,7 @@ struct spool;
 
 #define MAX_REGISTRIES 32u
 #define SCRATCH	       (128u << 10)
+#define SPARES	       8u
 
 struct learn;
 struct search;
@@ -87,7 +88,11 @@ struct cache {
 	struct chunk_fetch *batch;  /* to be asked for at the end of this round of the loop */
 	struct chunk_fetch *others; /* another process fetches them now */
 	struct timer *others_timer;
-	uint64_t ahead; /* bytes under way that nobody waits for yet */
+	struct chunk_fetch *come;   /* small ones that somebody waits for, to be verified at the end of this round */
+	uint64_t ahead;		    /* bytes under way that nobody waits for yet */
+	uint64_t unkept;	    /* verified, answered, and not yet written */
+	char *spare[SPARES];	    /* buffers of spans that are used again */
+	unsigned spares;
 	struct spool *spools;
 	char *unpacker;		   /* the program diverfs-unpack; NULL: there is none */
 	pthread_mutex_t unpacking; /* foreign.c: one at a time */
@@ -139,13 +144,14 @@ struct wait;
 struct span;
 struct chunk_fetch {
 	struct chunk_fetch *next;    /* in the bucket of the pack */
-	struct chunk_fetch *batched; /* in cache->batch */
+	struct chunk_fetch *batched; /* in cache->batch, others or come */
 	struct pack_ref *ref;
 	uint32_t number; /* in the pack */
 	uint32_t chunk;	 /* in the tree of (view) */
 	struct view *view;
 	struct wait *waits;
 	bool was_ahead;	    /* asked for before anybody wanted it */
+	bool verified;	    /* (data) may be shown, and is being written */
 	bool claimed;	    /* pack_claim */
 	uint64_t since_ns;  /* waiting for another process that fetches it; 0: not */
 	struct span *span;  /* where its packed bytes are */
@@ -161,14 +167,19 @@ struct chunk_fetch {
 struct chunk_fetch *chunk_fetch_for(struct view *v, uint32_t chunk, bool ahead);
 void chunk_fetch_local(struct chunk_fetch *f); /* from the pack, a local registry, or zeros */
 bool chunk_under_way(const struct pack_ref *ref, uint32_t number);
-/* Answers those who wait with f->err or f->data, and frees it. */
+/* Answers those who wait with f->err or f->data. */
+void chunk_fetch_answer(struct chunk_fetch *f);
+/* The same, and frees it. */
 void chunk_fetch_done(struct chunk_fetch *f);
-/* A worker: f->packed into f->data, verified and kept. */
+/* Any thread: f->packed into f->data, verified. */
 void chunk_verify(struct chunk_fetch *f);
+/* A worker: puts what was verified into the pack. */
+void chunk_keep(struct chunk_fetch *f);
 
 /* read_remote.c: adds to the batch that goes out at the end of this round. */
 void chunk_fetch_remote(struct chunk_fetch *f);
 void read_remote_stop(struct cache *c); /* when the cache closes */
+void read_remote_rest(struct cache *c); /* gives back memory that nothing under way needs */
 /* Chunks (first) to (last), in the tree, were read just now: what comes next? */
 void read_ahead(struct view *v, uint32_t first, uint32_t last, bool missed);
 

@@ -28,6 +28,8 @@ static void import_run(void *arg)
 			continue;
 		f.packed = spool_bytes(m->spool) + c->blob_off;
 		chunk_verify(&f); /* what is wrong with it is said to who reads it */
+		if (!f.err)
+			chunk_keep(&f);
 		free(f.owned);
 		done += c->raw;
 	}

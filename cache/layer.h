@@ -48,8 +48,10 @@ int layer_toc_add(struct tree_build *b, uint32_t base, const struct digest *blob
 int layer_image_add(
 	struct tree_build *b, const json_t *file, const struct digest *blob, uint64_t size, struct why *why);
 /* How large the chunks of images of (total) bytes together are: small enough to read 4 KiB cheaply, large
- * enough to keep the config below MAX_CONFIG. */
+ * enough to keep the table of their digests small. */
 uint64_t layer_image_chunk_size(uint64_t total);
+/* The table, as files[] has it. The caller's. */
+json_t *layer_image_table(const struct digest *list, size_t count);
 
 /* --- writing (layer_write.c, layer_tar.c) ----------------------------------------------------- */
 

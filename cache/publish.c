@@ -144,8 +144,8 @@ static int put_source(struct publishing *p, struct why *why)
 }
 
 /* Copies the image into the blob and notes the digest of each chunk. */
-static int copy_image(struct publishing *p, int from, int to, uint64_t size, const char *path, json_t *chunks,
-	struct digest *whole, struct why *why)
+static int copy_image(struct publishing *p, int from, int to, uint64_t size, const char *path,
+	struct buf *chunks, struct digest *whole, struct why *why)
 {
 	autofree char *data = xmalloc(p->chunk_size);
 	struct hasher *h = hasher_new();
@@ -154,7 +154,6 @@ static int copy_image(struct publishing *p, int from, int to, uint64_t size, con
 		size_t n = size - at < p->chunk_size ? (size_t)(size - at) : (size_t)p->chunk_size;
 		ssize_t got = io_read_full(from, data, n);
 		struct digest d;
-		char hex[DIGEST_HEX_LEN + 1];
 		if (got != (ssize_t)n) {
 			err = got < 0 ? why_fail_errno(why, (int)got, "%s", path)
 				      : why_fail(why, -EBUSY, "%s became shorter while it was read", path);
@@ -165,8 +164,7 @@ static int copy_image(struct publishing *p, int from, int to, uint64_t size, con
 			why_fail_errno(why, err, "cannot write into %s", p->out.path);
 		hasher_add(h, data, n);
 		digest_of(data, n, &d);
-		digest_hex(&d, hex);
-		json_array_append_new(chunks, json_string(hex));
+		buf_append(chunks, &d, sizeof(d));
 		at += n;
 		publish_meter_add(&p->meter, path, n);
 	}
@@ -175,8 +173,8 @@ static int copy_image(struct publishing *p, int from, int to, uint64_t size, con
 	return err;
 }
 
-static void note_file(
-	struct publishing *p, const char *path, const struct stat *st, const struct digest *d, json_t *chunks)
+static void note_file(struct publishing *p, const char *path, const struct stat *st, const struct digest *d,
+	const struct buf *chunks)
 {
 	char text[DIGEST_TEXT_LEN + 1];
 	json_t *f = json_object();
@@ -186,7 +184,8 @@ static void note_file(
 	json_object_set_new(f, "size", json_integer(st->st_size));
 	json_object_set_new(f, "mode", json_integer(st->st_mode & 0111 ? 0755 : 0644));
 	json_object_set_new(f, "chunk_size", json_integer((json_int_t)p->chunk_size));
-	json_object_set(f, "chunks", chunks);
+	json_object_set_new(f, "chunks",
+		layer_image_table((const struct digest *)chunks->data, chunks->len / sizeof(struct digest)));
 	json_array_append_new(p->files, f);
 	add_layer(p, MT_IMAGE, path, d, (uint64_t)st->st_size, NULL);
 }
@@ -203,7 +202,7 @@ static int put_image(void *arg, const struct walk_item *item, struct why *why)
 	autoclose int fd = openat(item->dirfd, item->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return why_fail_errno(why, -errno, "%s", item->path);
-	autojson json_t *chunks = json_array();
+	autobuf struct buf chunks = { 0 };
 	autofree char *path = xasprintf("images/%s", item->path);
 	json_t *utf8 = json_string(path);
 	if (!utf8)
@@ -212,14 +211,14 @@ static int put_image(void *arg, const struct walk_item *item, struct why *why)
 	int err = layout_blob_begin(&p->out, &blob, why);
 	if (err)
 		return err;
-	err = copy_image(p, fd, blob.fd, (uint64_t)item->st.st_size, path, chunks, &d, why);
+	err = copy_image(p, fd, blob.fd, (uint64_t)item->st.st_size, path, &chunks, &d, why);
 	if (err) {
 		layout_blob_drop(&p->out, &blob);
 		return err;
 	}
 	err = layout_blob_end(&p->out, &blob, &d, why);
 	if (!err)
-		note_file(p, path, &item->st, &d, chunks);
+		note_file(p, path, &item->st, &d, &chunks);
 	publish_sums_add(&p->sums, 'f', path, (uint64_t)item->st.st_size);
 	return err;
 }

@@ -159,16 +159,48 @@ static int update_index(const struct layout_out *o, const char *ref, json_t *fre
 	return err < 0 ? why_fail_errno(why, err, "cannot write %s/index.json", o->path) : 0;
 }
 
-int layout_tag(
+int layout_find(const struct layout_out *o, const char *ref, struct digest *d, struct why *why)
+{
+	autojson json_t *index = NULL;
+	json_t *list = NULL;
+	struct descriptor found;
+	int err = read_index(o, &index, &list, why);
+	for (size_t i = 0; !err && i < json_array_size(list); i++) {
+		const char *is = ref_of(json_array_get(list, i));
+		if (!is || strcmp(is, ref) != 0)
+			continue;
+		err = descriptor_read(json_array_get(list, i), &found, why);
+		*d = found.digest;
+		return err;
+	}
+	return err ? err : -ENOENT;
+}
+
+int layout_lock(const struct layout_out *o, struct why *why)
+{
+	int lock = openat(o->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = lock < 0 ? -errno : 0;
+	while (!err && flock(lock, LOCK_EX) < 0)
+		err = errno == EINTR ? 0 : -errno;
+	if (!err)
+		return lock;
+	if (lock >= 0)
+		close(lock);
+	return why_fail_errno(why, err, "cannot lock %s", o->path);
+}
+
+int layout_tag_locked(
 	const struct layout_out *o, const char *ref, const struct digest *d, uint64_t size, struct why *why)
 {
 	autojson json_t *fresh = descriptor_new(MT_MANIFEST, d, size);
 	json_object_set_new(fresh, "annotations", json_pack("{s:s}", NOTE_REF, ref));
 	if (fsync(o->blobs_fd) < 0) /* the blobs' names before the tag that leads to them */
 		return why_fail_errno(why, -errno, "%s/blobs", o->path);
-	autoclose int lock = openat(o->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = lock < 0 ? -errno : 0;
-	while (!err && flock(lock, LOCK_EX) < 0)
-		err = errno == EINTR ? 0 : -errno;
-	return err ? why_fail_errno(why, err, "cannot lock %s", o->path) : update_index(o, ref, fresh, why);
+	return update_index(o, ref, fresh, why);
+}
+
+int layout_tag(
+	const struct layout_out *o, const char *ref, const struct digest *d, uint64_t size, struct why *why)
+{
+	autoclose int lock = layout_lock(o, why);
+	return lock < 0 ? lock : layout_tag_locked(o, ref, d, size, why);
 }

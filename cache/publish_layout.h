@@ -37,4 +37,11 @@ int layout_blob_put(
 int layout_tag(
 	const struct layout_out *o, const char *ref, const struct digest *d, uint64_t size, struct why *why);
 
+/* For a tag that depends on what it was: nobody else moves one until the returned descriptor is closed. */
+int layout_lock(const struct layout_out *o, struct why *why);
+int layout_tag_locked(
+	const struct layout_out *o, const char *ref, const struct digest *d, uint64_t size, struct why *why);
+/* What the tag leads to; -ENOENT, without words: there is none. */
+int layout_find(const struct layout_out *o, const char *ref, struct digest *d, struct why *why);
+
 #endif

@@ -306,39 +306,70 @@ static int open_blobs(const char *layout, struct why *why)
 	return fd < 0 ? why_fail_errno(why, -errno, "%s", path) : fd;
 }
 
+/* --- a conversation ---------------------------------------------------------------------------- */
+
+static int push_begin(struct push *p, const struct push_to *to, const char *name, struct why *why)
+{
+	p->name = name;
+	p->loop = loop_new();
+	p->pool = pool_new(p->loop, 1);
+	p->fetcher = fetcher_new(p->loop);
+	struct http_options o = { .loop = p->loop,
+		.pool = p->pool,
+		.fetcher = p->fetcher,
+		.ca_file = to->ca_file,
+		.auth_file = to->auth_file,
+		.insecure = to->insecure };
+	int err = http_new(to->url, &o, &p->http, why);
+	if (err)
+		return err;
+	p->scope = xstrdup("");
+	err = is_registry(p, to->url, why);
+	free(p->scope);
+	p->scope = xasprintf("repository:%s:pull,push", name);
+	p->base = xasprintf("%s/v2/%s", http_url(p->http)->origin, name);
+	return err;
+}
+
+static void push_end(struct push *p)
+{
+	if (p->http)
+		http_free(p->http);
+	fetcher_free(p->fetcher);
+	pool_free(p->pool);
+	loop_free(p->loop);
+	free(p->scope);
+	free(p->base);
+}
+
+int publish_pull(const struct push_to *to, const char *name, const char *tag, size_t max, struct buf *out,
+	struct why *why)
+{
+	struct push p = { 0 };
+	struct reply r = { 0 };
+	int err = push_begin(&p, to, name, why);
+	if (!err) {
+		autofree char *url = xasprintf("%s/manifests/%s", p.base, tag);
+		struct http_request q = { .method = "GET", .url = url, .accept = MT_MANIFEST, .into = out, .max = max };
+		err = ask(&p, &q, &r, why);
+	}
+	reply_free(&r);
+	push_end(&p);
+	return err;
+}
+
 int publish_push(const char *layout, const struct push_to *to, const char *name,
 	const struct push_item *items, size_t count, publish_progress_fn *progress, void *arg,
 	struct why *why)
 {
-	struct push p = { .name = name, .progress = progress, .progress_arg = arg };
+	struct push p = { .progress = progress, .progress_arg = arg };
 	autoclose int blobs = open_blobs(layout, why);
 	if (blobs < 0)
 		return blobs;
 	p.blobs_fd = blobs;
-	p.loop = loop_new();
-	p.pool = pool_new(p.loop, 1);
-	p.fetcher = fetcher_new(p.loop);
-	struct http_options o = { .loop = p.loop,
-		.pool = p.pool,
-		.fetcher = p.fetcher,
-		.ca_file = to->ca_file,
-		.auth_file = to->auth_file,
-		.insecure = to->insecure };
-	int err = http_new(to->url, &o, &p.http, why);
-	if (!err) {
-		p.scope = xstrdup("");
-		err = is_registry(&p, to->url, why);
-		free(p.scope);
-		p.scope = xasprintf("repository:%s:pull,push", name);
-		p.base = xasprintf("%s/v2/%s", http_url(p.http)->origin, name);
-		for (size_t i = 0; !err && i < count; i++)
-			err = push_one(&p, &items[i], why);
-		http_free(p.http);
-	}
-	fetcher_free(p.fetcher);
-	pool_free(p.pool);
-	loop_free(p.loop);
-	free(p.scope);
-	free(p.base);
+	int err = push_begin(&p, to, name, why);
+	for (size_t i = 0; !err && i < count; i++)
+		err = push_one(&p, &items[i], why);
+	push_end(&p);
 	return err;
 }

@@ -10,6 +10,7 @@
 #ifndef CACHE_PUBLISH_PUSH_H
 #define CACHE_PUBLISH_PUSH_H
 
+#include "cache/base/buf.h"
 #include "cache/publish.h"
 
 #include <stdbool.h>
@@ -28,6 +29,10 @@ int publish_to_registry(const char *dir, const struct push_to *to, const char *r
 struct push_item {
 	char *digest, *tag; /* of a manifest in the layout */
 };
+
+/* The manifest that is under (name):(tag) now; -ENOENT: none. */
+int publish_pull(const struct push_to *to, const char *name, const char *tag, size_t max, struct buf *out,
+	struct why *why);
 
 /* From a layout: each manifest, in order, becomes (name):its tag. */
 int publish_push(const char *layout, const struct push_to *to, const char *name, const struct push_item *items,

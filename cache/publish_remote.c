@@ -8,6 +8,7 @@
 #include "cache/cosign.h"
 #include "cache/limits.h"
 #include "cache/publish_push.h"
+#include "cache/publish_sign.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,6 +100,55 @@ static int read_published(const char *layout, struct published *p, struct why *w
 	return err;
 }
 
+static int put_manifest(const struct layout_out *o, const char *ref, const struct buf *text, struct why *why)
+{
+	struct digest d;
+	int err = layout_blob_put(o, text->data, text->len, &d, why);
+	return err ? err : layout_tag(o, ref, &d, text->len, why);
+}
+
+/* In the layout, added to what the registry has. The blobs of that are there; only its manifest is fetched. */
+static int sign(const char *layout, const struct push_to *to, const char *name, const char *key_path,
+	const char *digest, struct why *why)
+{
+	autobuf struct buf now = { 0 };
+	char tag[COSIGN_TAG_LEN + 1];
+	struct layout_out o;
+	struct digest d;
+	if (digest_parse(digest, &d) < 0)
+		return why_fail(why, -EINVAL, "%s is no digest", digest);
+	cosign_tag(&d, tag);
+	autofree char *ref = xasprintf("%s:%s", name, tag);
+	int err = publish_pull(to, name, tag, MAX_SIGNED, &now, why);
+	if (err && err != -ENOENT)
+		return err;
+	why_clear(why);
+	err = layout_out_open(&o, layout, why);
+	if (!err && now.len > 0)
+		err = put_manifest(&o, ref, &now, why);
+	if (!err)
+		err = publish_signature(&o, key_path, name, &d, why);
+	layout_out_close(&o);
+	return err;
+}
+
+static int make(const char *dir, const char *layout, const struct push_to *to, const char *reference,
+	const char *sign_key, publish_progress_fn *progress, void *arg, char *digest, struct published *out,
+	struct why *why)
+{
+	int err = sign_key ? cosign_key_check(sign_key, why) : 0;
+	if (!err)
+		err = publish_directory(dir, layout, reference, NULL, progress, arg, digest, why);
+	if (!err)
+		err = read_published(layout, out, why);
+	if (err || !sign_key)
+		return err;
+	err = sign(layout, to, out->name, sign_key, digest, why);
+	published_free(out);
+	*out = (struct published){ 0 };
+	return err ? err : read_published(layout, out, why);
+}
+
 int publish_to_registry(const char *dir, const struct push_to *to, const char *reference,
 	const char *sign_key, publish_progress_fn *progress, void *arg, char *digest, struct why *why)
 {
@@ -114,9 +164,7 @@ int publish_to_registry(const char *dir, const struct push_to *to, const char *r
 		rmdir(layout);
 		return why_fail_errno(why, (int)watcher, "cannot start a process");
 	}
-	int err = publish_directory(dir, layout, reference, sign_key, progress, arg, digest, why);
-	if (!err)
-		err = read_published(layout, &published, why);
+	int err = make(dir, layout, to, reference, sign_key, progress, arg, digest, &published, why);
 	if (!err)
 		err = publish_push(
 			layout, to, published.name, published.items, published.count, progress, arg, why);

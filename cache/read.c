@@ -38,6 +38,14 @@ static int bad_chunk(const struct view *v, uint32_t chunk, struct why *why)
 	return why_prefix(why, "%s:%s: %s", v->name, v->tag, path.len ? path.data : "?");
 }
 
+/* (packed) is what the registry gave. */
+static int unpack(
+	const struct view *v, const struct tree_chunk *c, const void *packed, void *buf, struct why *why)
+{
+	int err = chunk_unpack(c, packed, buf, why);
+	return err ? why_prefix(why, "registry %s", v->registry->where) : 0;
+}
+
 static int fetch_chunk(const struct view *v, const struct tree_chunk *c, void *buf, struct why *why)
 {
 	const struct tree_layer *l = &v->content->tree->layers[c->layer];
@@ -55,7 +63,7 @@ static int fetch_chunk(const struct view *v, const struct tree_chunk *c, void *b
 	if (!err)
 		v->cache->fetched += c->packed;
 	if (!err && packed)
-		err = chunk_unpack(c, packed, buf, why);
+		err = unpack(v, c, packed, buf, why);
 	return err;
 }
 
@@ -72,23 +80,27 @@ static bool wait_for_others(struct pack *p, uint32_t number)
 	return false;
 }
 
-/* Of (data), which is what a registry gave for chunk (i). Keeps it. */
+/* (data) is what a registry gave for chunk (i). */
 static int check_chunk(const struct view *v, uint32_t i, const void *data, struct why *why)
 {
 	const struct tree_chunk *c = &v->content->tree->chunks[i];
 	char text[DIGEST_TEXT_LEN + 1];
 	struct digest is;
-	uint32_t number = 0;
-	struct pack *p = content_pack(v->content, i, &number)->pack;
 	digest_of(data, c->raw, &is);
+	if (digest_equal(&is, &c->digest))
+		return 0;
 	digest_text(&c->digest, text);
-	if (!digest_equal(&is, &c->digest))
-		return why_fail(why, -EILSEQ,
-			"the bytes from registry %s do not match their digest %s; the registry is damaged or "
-			"dishonest",
-			v->registry->where, text);
-	pack_put(p, number, c, data);
-	return 0;
+	return why_fail(why, -EILSEQ,
+		"the bytes from registry %s do not match their digest %s; the registry is damaged or "
+		"dishonest",
+		v->registry->where, text);
+}
+
+static void keep_chunk(const struct view *v, uint32_t i, const void *data)
+{
+	uint32_t number = 0;
+	struct pack *p = content_pack(v->content, i, &number)->pack; /* sets number: not in one call */
+	pack_put(p, number, &v->content->tree->chunks[i], data);
 }
 
 int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
@@ -109,7 +121,9 @@ int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
 		return err;
 	if (!err)
 		err = check_chunk(v, i, buf, &in);
-	if (err) {
+	if (!err) {
+		keep_chunk(v, i, buf);
+	} else {
 		bad_chunk(v, i, &in);
 		why_fail(why, err, "%s", in.text);
 	}
@@ -127,15 +141,35 @@ void chunk_verify(struct chunk_fetch *f)
 	if (c->kind != CHUNK_RAW) {
 		f->owned = xmalloc(c->raw);
 		f->data = f->owned;
-		f->err = chunk_unpack(c, f->packed, f->owned, &f->why);
+		f->err = unpack(f->view, c, f->packed, f->owned, &f->why);
 	}
 	if (!f->err)
 		f->err = check_chunk(f->view, f->chunk, f->data, &f->why);
 	if (f->err)
 		bad_chunk(f->view, f->chunk, &f->why);
+}
+
+void chunk_keep(struct chunk_fetch *f)
+{
+	keep_chunk(f->view, f->chunk, f->data);
 	if (f->claimed)
 		pack_unclaim(f->ref->pack, f->number);
 	f->claimed = false;
+}
+
+/* --- chunks under way --------------------------------------------------------------------------- */
+
+static struct chunk_fetch *find_fetch(const struct pack_ref *ref, uint32_t number)
+{
+	struct chunk_fetch *f = ref->fetches[number % 64];
+	while (f && f->number != number)
+		f = f->next;
+	return f;
+}
+
+bool chunk_under_way(const struct pack_ref *ref, uint32_t number)
+{
+	return find_fetch(ref, number) != NULL;
 }
 
 /* --- now -------------------------------------------------------------------------------------- */
@@ -160,10 +194,16 @@ static int stretch_now(struct view *v, const struct stretch *s, char *buf)
 {
 	const struct tree_chunk *c = &v->content->tree->chunks[s->chunk];
 	uint32_t number = 0;
-	struct pack *p = content_pack(v->content, s->chunk, &number)->pack;
+	struct pack_ref *ref = content_pack(v->content, s->chunk, &number);
+	struct pack *p = ref->pack;
 	int err = pack_peek(p, number, c->pack_off + s->from, buf, s->len);
 	if (err != -ENOENT)
 		return err;
+	const struct chunk_fetch *f = find_fetch(ref, number);
+	if (f && f->verified) { /* it is just being written */
+		memcpy(buf, f->data + s->from, s->len);
+		return 0;
+	}
 	/* here and not yet checked in this process: checking a small chunk is cheaper than a trip to the pool
 	 */
 	if (c->raw > SCRATCH)
@@ -260,6 +300,18 @@ static void answer_wait(const struct chunk_fetch *f, const struct wait *w)
 		finish_read(r, r->buf || f->err ? r->buf : f->data + w->from);
 }
 
+void chunk_fetch_answer(struct chunk_fetch *f)
+{
+	struct wait *w = f->waits;
+	f->waits = NULL;
+	while (w) {
+		struct wait *next = w->next;
+		answer_wait(f, w);
+		free(w);
+		w = next;
+	}
+}
+
 void chunk_fetch_done(struct chunk_fetch *f)
 {
 	for (struct chunk_fetch **at = &f->ref->fetches[f->number % 64]; *at; at = &(*at)->next) {
@@ -270,11 +322,7 @@ void chunk_fetch_done(struct chunk_fetch *f)
 	}
 	if (f->claimed)
 		pack_unclaim(f->ref->pack, f->number);
-	for (struct wait *w = f->waits, *next; w; w = next) {
-		next = w->next;
-		answer_wait(f, w);
-		free(w);
-	}
+	chunk_fetch_answer(f);
 	view_put(f->view);
 	free(f->owned);
 	free(f);
@@ -305,19 +353,6 @@ void chunk_fetch_local(struct chunk_fetch *f)
 {
 	f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
 	cache_job(f->view->cache, fetch_run, fetch_done, f);
-}
-
-static struct chunk_fetch *find_fetch(const struct pack_ref *ref, uint32_t number)
-{
-	struct chunk_fetch *f = ref->fetches[number % 64];
-	while (f && f->number != number)
-		f = f->next;
-	return f;
-}
-
-bool chunk_under_way(const struct pack_ref *ref, uint32_t number)
-{
-	return find_fetch(ref, number) != NULL;
 }
 
 struct chunk_fetch *chunk_fetch_for(struct view *v, uint32_t chunk, bool ahead)

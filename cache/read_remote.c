@@ -2,7 +2,8 @@
 /*
  * read_remote.c: chunks from a server. Those that are wanted in one round of the loop, and what is read ahead,
  * are sorted by their place in the blob; neighbours become one request, a span, of which each chunk is
- * verified and answered as soon as its bytes are there.
+ * verified and answered as soon as its bytes are there, and then written. A small one that somebody waits for is
+ * verified by the loop, because a worker's waking up takes longer than that.
  *
  * Reading ahead: a reader that goes forward through the chunks of a layer, which may be one large file or many
  * small ones, has its window doubled with every step, up to MAX_WINDOW; one that jumps gets what it asks for,
@@ -22,6 +23,9 @@
 #define MAX_WINDOW (8u << 20)
 #define MAX_AHEAD  (32u << 20) /* under way in all, for nobody yet */
 #define NEAR	   16u	       /* chunks that a reader may leave out and still go forward */
+#define MAX_UNKEPT (16u << 20) /* if the disk is that far behind, who reads waits for it */
+#define MAX_BATCH  (128u << 10)
+#define SMALL	   (32u << 10)
 #define FAILED_NS  UINT64_C(3000000000)
 #define OTHERS_NS  UINT64_C(2000000000)
 
@@ -44,26 +48,49 @@ static const struct tree_chunk *chunk_of(const struct chunk_fetch *f)
 	return &f->view->content->tree->chunks[f->chunk];
 }
 
+/* A buffer that is malloc'ed anew each time is new pages each time, which cost more than what is copied into them. */
+static char *buffer_get(struct cache *c, size_t len)
+{
+	if (len > SMALL && len <= MAX_SPAN && c->spares)
+		return c->spare[--c->spares];
+	return xmalloc(len > SMALL && len < MAX_SPAN ? MAX_SPAN : len);
+}
+
+static void buffer_put(struct cache *c, char *buf, size_t len)
+{
+	if (len > SMALL && len <= MAX_SPAN && c->spares < SPARES)
+		c->spare[c->spares++] = buf;
+	else
+		free(buf);
+}
+
+void read_remote_rest(struct cache *c)
+{
+	while (!c->ahead && c->spares)
+		free(c->spare[--c->spares]);
+}
+
 static void span_put(struct span *s)
 {
 	if (--s->refs > 0)
 		return;
+	buffer_put(s->cache, s->buf, s->len);
 	view_put(s->view);
-	free(s->buf);
 	free(s->list);
 	free(s);
 }
 
-/* --- verifying --------------------------------------------------------------------------------- */
+/* --- verifying and writing --------------------------------------------------------------------- */
 
-static void verify_run(void *arg)
-{
-	chunk_verify(arg);
-}
+struct batch { /* small neighbours are one job */
+	struct cache *cache;
+	struct chunk_fetch *first; /* linked by (batched) */
+	uint64_t raw;
+	bool ahead; /* nobody waits: verified and written in one job */
+};
 
-static void verify_done(void *arg)
+static void put_source(struct chunk_fetch *f)
 {
-	struct chunk_fetch *f = arg;
 	struct span *span = f->span;
 	struct spool *spool = f->spool;
 	chunk_fetch_done(f);
@@ -73,21 +100,140 @@ static void verify_done(void *arg)
 		spool_put(spool);
 }
 
+static void keep_run(void *arg)
+{
+	for (struct chunk_fetch *f = ((struct batch *)arg)->first; f; f = f->batched)
+		if (!f->err)
+			chunk_keep(f);
+}
+
+static void keep_done(void *arg)
+{
+	struct batch *b = arg;
+	b->cache->unkept -= b->raw;
+	for (struct chunk_fetch *f = b->first, *next; f; f = next) {
+		next = f->batched;
+		put_source(f);
+	}
+	free(b);
+}
+
+static void verify_run(void *arg)
+{
+	const struct batch *b = arg;
+	for (struct chunk_fetch *f = b->first; f; f = f->batched)
+		chunk_verify(f);
+	if (b->ahead)
+		keep_run(arg);
+}
+
+/* What is wrong ends here; the rest is answered, and then written. */
+static void verify_done(void *arg)
+{
+	struct batch *b = arg;
+	struct cache *c = b->cache;
+	struct chunk_fetch *all = b->first, *next, **end = &b->first;
+	bool now = c->unkept < MAX_UNKEPT;
+	b->raw = 0;
+	if (b->ahead) {
+		keep_done(b);
+		return;
+	}
+	for (struct chunk_fetch *f = all; f; f = next) {
+		next = f->batched;
+		if (f->err) {
+			put_source(f);
+			continue;
+		}
+		f->verified = now;
+		if (now)
+			chunk_fetch_answer(f);
+		b->raw += chunk_of(f)->raw;
+		*end = f;
+		end = &f->batched;
+	}
+	*end = NULL;
+	c->unkept += b->raw;
+	if (b->first)
+		cache_job(c, keep_run, keep_done, b);
+	else
+		free(b);
+}
+
+static struct batch *batch_new(struct cache *c, struct chunk_fetch *first)
+{
+	struct batch *b = xcalloc(1, sizeof(*b));
+	b->cache = c;
+	b->first = first;
+	return b;
+}
+
+static void submit(struct cache *c, struct chunk_fetch *first)
+{
+	if (!first)
+		return;
+	struct batch *b = batch_new(c, first);
+	b->ahead = true;
+	for (struct chunk_fetch *f = first; f; f = f->batched) {
+		f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
+		b->ahead &= !f->waits;
+	}
+	cache_job(c, verify_run, verify_done, b);
+}
+
+static void verify_now(void *arg)
+{
+	struct cache *c = arg;
+	struct batch *b = batch_new(c, c->come);
+	c->come = NULL;
+	verify_run(b);
+	verify_done(b);
+	cache_unref(c);
+}
+
+/* Of (f) the packed bytes are there. What the loop verifies itself is put aside: this may be called by curl, which
+ * does not want to be called while it does so. */
+static void verify(struct cache *c, struct chunk_fetch *f, struct batch *b)
+{
+	const struct tree_chunk *k = chunk_of(f);
+	uint32_t raw = k->raw;
+	bool small = raw <= SMALL && k->packed <= 2 * SMALL &&
+		     k->inner <= SMALL; /* also what it takes to get there */
+	if (f->waits && small && !c->closing) {
+		if (!c->come) {
+			c->refs++;
+			loop_defer(c->loop, verify_now, c);
+		}
+		f->batched = c->come;
+		c->come = f;
+		return;
+	}
+	if (b->raw && b->raw + raw > MAX_BATCH) {
+		submit(c, b->first);
+		*b = (struct batch){ 0 };
+	}
+	f->batched = b->first;
+	b->first = f;
+	b->raw += raw;
+}
+
 static void span_some(void *arg, size_t have)
 {
 	struct span *s = arg;
+	struct batch b = { 0 };
 	s->ref->came += have - s->have;
 	s->have = have;
 	for (; s->next < s->count; s->next++) {
 		struct chunk_fetch *f = s->list[s->next];
 		const struct tree_chunk *c = chunk_of(f);
 		if (c->blob_off - s->off + c->packed > have)
-			return;
+			break;
 		f->span = s;
 		f->packed = s->buf + (c->blob_off - s->off);
 		s->refs++;
-		cache_job(s->cache, verify_run, verify_done, f);
+		verify(s->cache, f, &b);
 	}
+	submit(s->cache, b.first);
 }
 
 /* --- the end of a span ------------------------------------------------------------------------- */
@@ -116,12 +262,14 @@ static void spooled(void *arg, int err, const struct why *why, struct spool *spo
 		fail_rest(s, err, why);
 		return;
 	}
+	struct batch b = { 0 };
 	for (; s->next < s->count; s->next++) {
 		struct chunk_fetch *f = s->list[s->next];
 		f->spool = spool_ref(spool);
 		f->packed = spool_bytes(spool) + chunk_of(f)->blob_off;
-		cache_job(s->cache, verify_run, verify_done, f);
+		verify(s->cache, f, &b);
 	}
+	submit(s->cache, b.first);
 	import_layer(s->view, s->list[0]->chunk, spool);
 	spool_put(spool);
 	span_put(s);
@@ -186,7 +334,7 @@ static void span_start(struct cache *c, struct chunk_fetch **list, uint32_t coun
 	s->blob_size = l->blob_size;
 	s->off = first->blob_off;
 	s->len = (size_t)(end - first->blob_off);
-	s->buf = xmalloc(s->len);
+	s->buf = buffer_get(c, s->len);
 	s->refs = 1;
 	s->list = xcalloc(count, sizeof(*list));
 	s->count = count;

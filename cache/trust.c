@@ -13,7 +13,6 @@
 
 #define BUCKETS	     1024u
 #define MAX_VERDICTS 200000u
-#define MAX_SIGNED   (1u << 20) /* a manifest of signatures */
 #define SHOWN_NAMES  5u
 
 struct verdict {

@@ -79,6 +79,11 @@ static void stdin_moved(void *arg)
 		chan_send(m->chan, FRAME_ACK, DEPLOY_STDIN, m->in.taken, NULL, 0);
 }
 
+static void keys_moved(void *arg)
+{
+	(void)arg;
+}
+
 /* The connection */
 
 static void send_hello(struct monitor *m)
@@ -167,10 +172,19 @@ static void on_command(struct monitor *m, const struct frame *f, const void *pay
 		m->ops->command(m->arg, f->offset, line, rest);
 }
 
+/* The daemon does not wait for a console; a machine that does not read one is no reason to keep all that is typed. */
+static void on_keys(struct monitor *m, const void *payload, size_t len)
+{
+	if (stream_in_data(&m->keys, m->keys.received, payload, len) == 0 || m->keys_lost)
+		return;
+	m->keys_lost = true;
+	monitor_event(m, "console: the kernel does not read what is typed: from the next %zu bytes on it is lost", len);
+}
+
 static void on_data(struct monitor *m, const struct frame *f, const void *payload)
 {
-	if (f->stream == DEPLOY_CONSOLE && !m->ended && m->ops->typed)
-		m->ops->typed(m->arg, payload, f->size);
+	if (f->stream == DEPLOY_CONSOLE && !m->ended)
+		on_keys(m, payload, f->size);
 	if (f->stream == DEPLOY_STDIN && stream_in_data(&m->in, f->offset, payload, f->size) < 0)
 		drop_daemon(m, "its stdin has a gap or ignores the window");
 }
@@ -368,6 +382,7 @@ int monitor_open(struct monitor *m, const char *log_name, uint64_t log_max, cons
 		return err;
 	m->loop = loop_new();
 	stream_in_init(&m->in, m->loop, stdin_moved, m);
+	stream_in_init(&m->keys, m->loop, keys_moved, m);
 	stream_out_init(&m->out, m->loop, stdout_moved, m);
 	m->out.tee = stdout_tee;
 	m->listen_watch = loop_watch(m->loop, m->listen_fd, EPOLLIN, on_listen, m);
@@ -406,6 +421,7 @@ void monitor_close(struct monitor *m)
 	timer_cancel(m->console_timer);
 	chan_free(m->chan);
 	stream_in_free(&m->in);
+	stream_in_free(&m->keys);
 	stream_out_free(&m->out);
 	watch_remove(m->listen_watch);
 	watch_remove(m->signal_watch);

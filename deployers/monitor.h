@@ -35,8 +35,6 @@ struct monitor_ops {
 	/* A line for ctl: (rest) follows the word, "" if nothing does. To be answered with monitor_answer,
 	 * now or later, once. Not called after monitor_end. */
 	void (*command)(void *arg, uint64_t number, const char *word, const char *rest);
-	/* Somebody types. May be NULL. */
-	void (*typed)(void *arg, const void *data, size_t len);
 	/* The machine must end, in good order if it can: (reason) in words. */
 	void (*stop)(void *arg, const char *reason);
 };
@@ -64,6 +62,8 @@ struct monitor {
 	struct timer *orphan;
 
 	struct stream_in in;
+	struct stream_in keys; /* what is typed: kept until the mode attaches its console, and until that takes it */
+	bool keys_lost;	       /* more was typed than is kept, which was told */
 	struct stream_out out;
 	bool out_seen;
 	bool tee; /* stdout goes to the console's log too; never with streams = console */

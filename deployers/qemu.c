@@ -63,7 +63,11 @@ bool qemu_stop_begin(struct qemu *q, const char *reason)
 	return true;
 }
 
-/* -no-reboot makes every reset an end, also this one: it is lifted for the moment (now_reset puts it back). */
+/*
+ * -no-reboot makes every reset an end, also this one: it is lifted for the moment. On `pc` the BIOS finds that it was copied to
+ * memory, which QEMU's reset does not undo there, mends that, and resets the machine by itself: "Attempting a hard reboot" in
+ * SeaBIOS. So it is put back with the next reset, or when the guest is heard.
+ */
 void qemu_reset(struct qemu *q, uint64_t id)
 {
 	q->resetting = true;
@@ -149,10 +153,24 @@ static void now_stopped(struct qemu *q, const char *line)
 	}
 }
 
-static void now_reset(struct qemu *q)
+void qemu_begun(struct qemu *q)
 {
-	q->resetting = false;
+	if (!q->was_reset)
+		return;
+	q->resetting = q->was_reset = false;
 	qmp_send(q->qmp, QMP_QUIET, "set-action", "{\"reboot\":\"shutdown\"}");
+}
+
+static void now_reset(struct qemu *q, const char *line)
+{
+	char guest[8];
+	bool own = json_find(line, "data.guest", guest, sizeof(guest)) && !strcmp(guest, "true");
+
+	q->was_reset = true;
+	if (own || !q->pc)
+		qemu_begun(q);
+	if (own)
+		return;
 	monitor_event(q->mon, "reset");
 	q->mode->reset(q->arg);
 }
@@ -169,7 +187,7 @@ static void on_event(void *arg, const char *event, const char *line)
 	} else if (!strcmp(event, "STOP")) {
 		qmp_send(q->qmp, QMP_STOPPED, "query-status", NULL);
 	} else if (!strcmp(event, "RESET")) {
-		now_reset(q);
+		now_reset(q, line);
 	} else if (!strcmp(event, QMP_BROKEN)) {
 		qemu_kill(q, "lost", DEPLOY_EXIT_FAILED, "QEMU sent rubbish instead of QMP");
 	} else if (!strcmp(event, "GUEST_PANICKED")) {

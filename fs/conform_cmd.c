@@ -77,6 +77,23 @@ static int add_defaults(struct words *w, const char *dir, char **image, struct w
 	return err;
 }
 
+/* The Linux to start it beside: the image with its initrd and command line. */
+static int add_ros(struct words *w, const char *dir, struct why *why)
+{
+	struct kernel_conf k;
+	int err = read_conf(dir, &k, why);
+	const struct kernel_launch *l = &k.launch[MODE_FULLVM];
+
+	if (!err) {
+		add(w, xasprintf("--ros-image=%s/%s", dir, l->image));
+		if (*l->initrd)
+			add(w, xasprintf("--ros-initrd=%s/%s", dir, l->initrd));
+		add_option(w, "ros-cmdline", l->cmdline);
+	}
+	kernel_conf_free(&k);
+	return err;
+}
+
 /* KERNEL comes first, or last before the arguments. */
 static int kernel_at(int argc, char **argv)
 {
@@ -86,6 +103,16 @@ static int kernel_at(int argc, char **argv)
 		if (!strcmp(argv[i], "--"))
 			return i - 1;
 	return argc - 1;
+}
+
+/* The value of --ros if that is the option at (i), which then is at its last word. */
+static const char *ros_of(int argc, char **argv, int *i)
+{
+	if (!strncmp(argv[*i], "--ros=", 6))
+		return argv[*i] + 6;
+	if (!strcmp(argv[*i], "--ros") && *i + 1 < argc)
+		return argv[++*i];
+	return NULL;
 }
 
 int conform_main(int argc, char **argv)
@@ -104,8 +131,17 @@ int conform_main(int argc, char **argv)
 		log_error("conform: %s", why.text);
 		return FAILED;
 	}
-	for (int i = 1; i < argc; i++)
-		add(&w, i == at && image ? image : argv[i]);
+	bool own = true; /* and not the kernel's */
+	for (int i = 1; i < argc; i++) {
+		own = own && strcmp(argv[i], "--") != 0;
+		const char *ros = own ? ros_of(argc, argv, &i) : NULL;
+		if (ros && add_ros(&w, ros, &why) < 0) {
+			log_error("conform: %s", why.text);
+			return FAILED;
+		}
+		if (!ros)
+			add(&w, i == at && image ? image : argv[i]);
+	}
 	execv(program, w.word);
 	log_error("conform: cannot execute %s: %s", program, err_text(errno));
 	return FAILED;

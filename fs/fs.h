@@ -62,6 +62,7 @@ struct fs_options {	   /* set once in main, strings live for ever */
 	char *libexec_dir;   /* diverfs-run, diverfs-fullvm, diverfs-build, probe.elf */
 	char *qemu, *bwrap;  /* programs; may be set to test what happens without */
 	char **verify_keys;  /* NULL-terminated, or NULL */
+	char *sign_key;	     /* private: signs what instances publish; or NULL */
 	uint64_t quota;	     /* bytes of the cache; 0: a share of the disk */
 	uint64_t memory_max; /* bytes that all running instances may have together */
 	uint32_t instances_max;

@@ -274,6 +274,7 @@ static void options_free(struct fs_options *o)
 	registries_free(&o->registries);
 	free(o->ca_file);
 	free(o->auth_file);
+	free(o->sign_key);
 	for (char **k = o->verify_keys; k && *k; k++)
 		free(*k);
 	free(o->verify_keys);

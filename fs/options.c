@@ -12,6 +12,7 @@
  */
 #include "cache/base/conf.h"
 #include "cache/base/io.h"
+#include "cache/cosign.h"
 #include "fs/start.h"
 
 #include <errno.h>
@@ -31,7 +32,7 @@
 
 struct raw { /* as written */
 	char *cache, *state, *quota, *memory, *instances, *qemu, *bwrap, *fsname, *fresh, *ca, *credentials,
-		*config;
+		*config, *sign;
 	int keep, allow_other, foreground, debug, help, version, offline, insecure;
 	char **keys; /* verify= */
 	size_t key_count;
@@ -65,6 +66,7 @@ static const struct fuse_opt spec[] = {
 	VALUE("ca", ca),
 	VALUE("credentials", credentials),
 	VALUE("config", config),
+	VALUE("sign", sign),
 	FLAG("offline", offline),
 	FLAG("insecure", insecure),
 	FUSE_OPT_KEY("registry=%s", KEY_REGISTRY),
@@ -116,6 +118,7 @@ static const char help_text[] =
 	"    state=DIR          where instances and the log are  (~/.local/state/diverfs; root: "
 	"/var/lib/diverfs)\n"
 	"    verify=KEYFILE     only kernels with a good signature (cosign; a public key; again and again)\n"
+	"    sign=KEYFILE       signs what run/INSTANCE/publish publishes (a private key)\n"
 	"    quota=SIZE         how much of it                   (a fifth of its file system)\n"
 	"    registry=WHERE     one more registry (again and again; they are asked in order)\n"
 	"    offline            registries are not asked; only what is cached\n"
@@ -285,6 +288,9 @@ static int set_paths(const struct raw *r, struct fs_options *o, struct why *why)
 	o->mountpoint = absolute_mountpoint(r->words[r->count - 1]);
 	o->ca_file = r->ca ? options_absolute(r->ca) : NULL;
 	o->auth_file = r->credentials ? options_absolute(r->credentials) : NULL;
+	o->sign_key = r->sign ? options_absolute(r->sign) : NULL;
+	if (o->sign_key && (err = cosign_key_check(o->sign_key, why)) < 0)
+		return err;
 	o->cache_dir = r->cache ? options_absolute(r->cache)
 				: default_dir("XDG_CACHE_HOME", ".cache", "/var/cache/diverfs");
 	o->state_dir = r->state ? options_absolute(r->state)
@@ -339,6 +345,7 @@ static void raw_free(struct raw *r)
 	free(r->ca);
 	free(r->credentials);
 	free(r->config);
+	free(r->sign);
 	free(r->cache);
 	free(r->state);
 	free(r->quota);

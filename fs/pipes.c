@@ -19,6 +19,8 @@
 /* Of what nobody reads, kept for who comes late. Less than the window, or the deployer would wait for an ACK.
  */
 #define STDOUT_KEPT (DEPLOY_WINDOW / 2)
+/* Of what is typed before the deployer listens. */
+#define TYPED_KEPT (64u << 10)
 
 /* --- stdin ------------------------------------------------------------------------------------- */
 
@@ -171,17 +173,32 @@ unsigned stdin_poll(struct instance *in)
 	return stdin_room(&in->streams) && !in->streams.writing[RUN_STDIN] ? POLLOUT : 0;
 }
 
-void console_type(struct instance *in, fuse_req_t req, const char *data, size_t size)
+static void send_typed(struct instance *in, const char *data, size_t size)
 {
-	if (!in->machine.up) {
-		reply_err(req, -EPIPE);
-		return;
-	}
 	for (size_t done = 0; done < size;) {
 		size_t n = size - done < CHAN_PAYLOAD_MAX ? size - done : CHAN_PAYLOAD_MAX;
 
 		deployer_send(in->machine.dep, FRAME_DATA, DEPLOY_CONSOLE, 0, data + done, n);
 		done += n;
+	}
+}
+
+/* What is typed while the launch is under way is kept for the deployer, which keeps it for the kernel. */
+void console_type(struct instance *in, fuse_req_t req, const char *data, size_t size)
+{
+	struct streams *s = &in->streams;
+
+	if (!in->machine.up && !launch_pending(in)) {
+		reply_err(req, -EPIPE);
+		return;
+	}
+	if (s->in_ready) {
+		send_typed(in, data, size);
+	} else if (s->typed.len + size > TYPED_KEPT) {
+		reply_err(req, -EAGAIN);
+		return;
+	} else {
+		buf_append(&s->typed, data, size);
 	}
 	reply_written(req, size);
 }
@@ -338,6 +355,8 @@ void stream_hello(struct instance *in, uint64_t stdin_next, uint64_t stdin_acked
 	s->in_sent = stdin_next;
 	s->in_acked = stdin_acked < stdin_next ? stdin_acked : stdin_next;
 	deployer_send(in->machine.dep, FRAME_TEE, DEPLOY_STDOUT, s->tee, NULL, 0);
+	send_typed(in, s->typed.data, s->typed.len);
+	buf_free(&s->typed);
 	if (s->in_ended)
 		stdin_send_end(in);
 	s->in_ended = s->in_ended || stdin_ended;
@@ -345,8 +364,15 @@ void stream_hello(struct instance *in, uint64_t stdin_next, uint64_t stdin_acked
 	stream_wake(in, RUN_STDIN);
 }
 
+void stream_launch_failed(struct instance *in)
+{
+	buf_free(&in->streams.typed);
+	stream_wake_all(in);
+}
+
 void stream_machine_ended(struct instance *in)
 {
 	in->streams.in_ready = false;
+	buf_free(&in->streams.typed);
 	stream_wake_all(in);
 }

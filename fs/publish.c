@@ -174,13 +174,15 @@ static int start_child(struct publishing *p, int to)
 	const struct registry_choice *c = choice_of(p);
 	const char *ca = c && c->ca_file ? c->ca_file : o->ca_file;
 	autofree char *dir = xasprintf("%s/publish", p->in->dir), *ref = xasprintf("%s:%s", p->name, p->tag);
-	const char *argv[16] = { "/proc/self/exe", "publish", "--report" };
+	const char *argv[18] = { "/proc/self/exe", "publish", "--report" };
 	posix_spawn_file_actions_t fa;
 	int n = 3, err;
 	pid_t pid;
 
 	if (o->auth_file)
 		argv[n++] = "--credentials", argv[n++] = o->auth_file;
+	if (o->sign_key)
+		argv[n++] = "--sign", argv[n++] = o->sign_key;
 	if (ca)
 		argv[n++] = "--ca", argv[n++] = ca;
 	if (o->insecure || (c && c->insecure))

@@ -220,7 +220,7 @@ unsigned stream_poll(struct instance *in, struct handle *h)
 	case RUN_STDIN:
 		return stdin_poll(in);
 	case RUN_CONSOLE:
-		return log_poll(in, h) | (in->machine.up ? POLLOUT : 0);
+		return log_poll(in, h) | (launch_under_way(in) ? POLLOUT : 0);
 	case RUN_EVENTS:
 	case RUN_BUILD_LOG:
 	case RUN_ROS_CONSOLE:
@@ -288,4 +288,5 @@ void stream_free(struct instance *in)
 {
 	buf_free(&in->streams.events);
 	buf_free(&in->streams.out);
+	buf_free(&in->streams.typed);
 }

@@ -82,6 +82,7 @@ struct streams {
 	bool in_ready; /* the deployer has said HELLO */
 	bool in_ended;
 	uint64_t in_sent, in_acked;
+	struct buf typed; /* into the console, before the deployer has said HELLO */
 	/* stdout */
 	struct handle *out_reader;
 	bool out_ended, tee;
@@ -114,6 +115,8 @@ void stream_build_log(struct instance *in, uint64_t end);
 void stream_stdin_acked(struct instance *in, uint64_t offset);
 void stream_stdout_data(struct instance *in, uint64_t offset, const void *data, size_t len);
 void stream_stdout_end(struct instance *in);
+/* There will be no machine. */
+void stream_launch_failed(struct instance *in);
 /* Nothing more comes from the machine. */
 void stream_machine_ended(struct instance *in);
 

@@ -47,7 +47,11 @@ static void put_kernel(struct instance *in, struct buf *out)
 		buf_printf(out, "digest %s\n", in->pin);
 	if (*in->work.built)
 		buf_printf(out, "images %s\n", in->work.built);
-	if (in->machine.up || !in->kernel || config_settle(&in->cfg, &in->kernel->conf, -1, &s, NULL))
+	if (in->machine.up || !in->kernel)
+		return;
+	/* as it was launched last, if config still allows that */
+	if (config_settle(&in->cfg, &in->kernel->conf, in->machine.mode, &s, NULL) &&
+		config_settle(&in->cfg, &in->kernel->conf, -1, &s, NULL))
 		return;
 	buf_printf(out, "mode %s\naccel %s\nimage %s\ncpus %u\nmachine %s\nconsole_device %s\n",
 		kernel_mode_names[s.mode], s.accel, s.image, s.cpus, s.machine, s.console);

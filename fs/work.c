@@ -69,7 +69,10 @@ static void work_end(struct instance *in, int err, const struct why *why)
 		in->result = "built";
 	}
 	instance_changed(in);
-	stream_wake_all(in);
+	if (err)
+		stream_launch_failed(in);
+	else
+		stream_wake_all(in);
 	pending_answer(in, PENDING_BUILD, 0, err);
 	pending_answer(in, PENDING_DEPLOY, 0, err);
 	publish_work_ended(in, err);

@@ -86,6 +86,20 @@ put() {
 	bash -c 'echo "$1" >"$2"' put "$1" "$2"
 }
 
+# collect NAME: the results of a part that ran beside this one, on stdin, become ours; the part's last line is "end"
+collect() {
+	local line over=
+	while IFS= read -r line; do
+		case $line in
+		"ok "*"- "*) result ok "${line#*- }" ;;
+		"not ok "*"- "*) result "not ok" "${line#*- }" ;;
+		end) over=yes ;;
+		*) echo "$line" ;;
+		esac
+	done
+	[ -n "$over" ] || result "not ok" "$1 came to its end"
+}
+
 skip() { # NAME REASON
 	TEST_N=$((TEST_N + 1))
 	echo "ok $TEST_N - $1 # SKIP $2"
@@ -118,6 +132,10 @@ wait_for() {
 		echo "# not within $SLOW s: $*"
 	fi
 }
+
+# said INSTANCE [LOG]: what its console, or another log of it, holds by now; waits for nothing
+said() { dd if="$M/run/$1/${2:-console}" iflag=nonblock bs=64k status=none 2>/dev/null; }
+says() { said "$1" "${3:-console}" | grep -E -- "$2" >/dev/null; } # INSTANCE REGEX [LOG]
 
 state_is() { [ "$(cat "$M/run/$1/state")" = "$2" ]; }
 state_in() { [[ " $2 " == *" $(cat "$M/run/$1/state") "* ]]; }

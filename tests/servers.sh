@@ -13,39 +13,48 @@ need() { # PROGRAM...: or the test is skipped
 
 listens() { (exec 3<>"/dev/tcp/${1%:*}/${1##*:}") 2>/dev/null; }
 
-server_up() { # NAME: waits until $ADDR answers
-	within "$SLOW" listens "$ADDR" && return
+server_up() { # NAME: waits until $ADDR answers, which is $SERVER
+	within "$SLOW" listens "$ADDR" && ! ended "$SERVER" && return
 	result "not ok" "$1 answers on $ADDR"
 	exit 1
 }
 
-# docker_registry DIR [LINES OF CONFIG]
+# A port that nobody listens on, below those that the kernel gives to connections: one of these can be had again after
+# its server was stopped. Whether it was to be had is what the server says; if not, another one is tried.
+some_port() { echo $((20000 + RANDOM % 12000)); }
+ended() { ! kill -0 "$1" 2>/dev/null; }
+listens_or_ended() { eval "$1" || ended "$SERVER"; }
+
+# docker_registry DIR [LINES OF CONFIG [PORT]]
 docker_registry() {
-	local dir=$1
+	local dir=$1 i
 	mkdir -p "$dir"
-	cat >"$dir.yml" <<-END
-		version: 0.1
-		log: {level: info, formatter: text}
-		storage: {filesystem: {rootdirectory: $dir}, delete: {enabled: true}}
-		http: {addr: "127.0.0.1:${3:-0}"}
-		${2:-}
-	END
-	env -u REGISTRY_AUTH_FILE docker-registry serve "$dir.yml" >"$dir.log" 2>&1 &
-	SERVER=$!
-	within "$SLOW" grep -q 'listening on' "$dir.log"
-	ADDR=$(grep -o 'listening on [0-9.:]*' "$dir.log" | tail -n 1 | cut -d' ' -f3)
+	for i in 1 2 3 4 5 6 7 8; do
+		ADDR=127.0.0.1:${3:-$(some_port)}
+		cat >"$dir.yml" <<-END
+			version: 0.1
+			log: {level: info, formatter: text}
+			storage: {filesystem: {rootdirectory: $dir}, delete: {enabled: true}}
+			http: {addr: "$ADDR"}
+			${2:-}
+		END
+		: >"$dir.log"
+		env -u REGISTRY_AUTH_FILE docker-registry serve "$dir.yml" >>"$dir.log" 2>&1 &
+		SERVER=$!
+		within "$SLOW" listens_or_ended "grep -q 'listening on' '$dir.log'"
+		ended "$SERVER" || break
+	done
 	server_up docker-registry
 }
 
 # static_server DIR [LINES OF nginx location]: serves DIR as files; with $TLS, over https with a certificate for
 # 127.0.0.1, whose authority is $TLS/cert.pem
 static_server() {
-	local dir=$1 i port conf=$T/nginx.$RANDOM
+	local dir=$1 i conf=$T/nginx.$RANDOM
 	mkdir -p "$conf"
 	chmod 755 "$conf"
 	for i in 1 2 3 4 5 6 7 8; do
-		port=$((20000 + RANDOM % 12000))
-		listens "127.0.0.1:$port" && continue
+		ADDR=127.0.0.1:$(some_port)
 		cat >"$conf/nginx.conf" <<-END
 			$([ "$(id -u)" = 0 ] && echo "user root;")
 			daemon off; master_process off; pid $conf/pid; error_log $conf/error.log;
@@ -54,19 +63,18 @@ static_server() {
 			access_log $conf/access.log;
 			client_body_temp_path $conf/body; proxy_temp_path $conf/proxy; fastcgi_temp_path $conf/fcgi;
 			uwsgi_temp_path $conf/uwsgi; scgi_temp_path $conf/scgi;
-			server { listen 127.0.0.1:$port${TLS:+ ssl}; root $dir;
+			server { listen $ADDR${TLS:+ ssl}; root $dir;
 			${TLS:+ssl_certificate $TLS/cert.pem; ssl_certificate_key $TLS/key.pem;} sendfile on; location / { ${2:-} } }
 			}
 		END
 		nginx -p "$conf" -c "$conf/nginx.conf" -e "$conf/error.log" >"$conf/out" 2>&1 &
 		SERVER=$!
-		ADDR=127.0.0.1:$port
 		# shellcheck disable=SC2034
 		STATIC_LOG=$conf/access.log
-		within 10 listens "$ADDR" && kill -0 "$SERVER" 2>/dev/null && return
+		within "$SLOW" listens_or_ended "[ -s '$conf/pid' ]" # which it writes when it has the port
+		ended "$SERVER" || break
 	done
-	result "not ok" "nginx answers"
-	exit 1
+	server_up nginx
 }
 
 stop_server() { # PID

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NUMBER_MAX 0xfffffffful
 #define PATH_BYTES 4095u
 
 static const char *const net_calls[] = { "socket", "socketpair", "bind", "connect", "listen", "accept",
@@ -56,7 +55,7 @@ static int put_call(struct buf *out, const char *call, bool *first, struct why *
 			put_group(out, groups[i].calls, first);
 			return 0;
 		}
-	if (*call >= '0' && *call <= '9' && !*end && n <= NUMBER_MAX) {
+	if (*call >= '0' && *call <= '9' && !*end && n <= POLICY_CALL_MAX) {
 		put_number(out, n, first);
 		return 0;
 	}

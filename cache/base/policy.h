@@ -22,6 +22,7 @@
 
 #define POLICY_TEXT_MAX 32768u
 #define POLICY_SENT_MAX 65536u
+#define POLICY_CALL_MAX 511ul /* highest number of a call */
 
 /* Checks (text). With (out) it appends the rules with numbers for names, "allow|refuse all|N,N,... [PATH]" a line,
  * POLICY_SENT_MAX bytes at most, for an agent that has no table of names. */

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -88,7 +89,7 @@ static void stop_build(struct build *b, const char *how, unsigned status, const 
 		snprintf(b->reason, sizeof(b->reason), "%s", reason);
 	}
 	if (b->pid)
-		kill(b->pid, SIGKILL); /* the whole sandbox dies with it: --die-with-parent */
+		kill(-b->pid, SIGKILL); /* the whole sandbox dies with it: --die-with-parent, or kill_stray */
 	else
 		end_killed(b); /* still copying: the worker ends with this process */
 }
@@ -117,23 +118,29 @@ static void on_output(void *arg, uint32_t events)
 	read_output(arg);
 }
 
-/* The command's exit status, or -1 when bubblewrap never came to run it. */
-static int command_status(struct build *b)
+/* What bubblewrap says of itself: a number, or -1. */
+static int told(const char *text, const char *what)
 {
-	char text[STATUS_MAX], value[16];
-	ssize_t n = read(b->status_fd, text, sizeof(text) - 1);
+	char value[16];
 
-	if (n <= 0)
-		return -1;
-	text[n] = 0;
-	for (char *line = text, *next; line; line = next) {
+	for (const char *line = text, *next; line; line = next) {
 		next = strchr(line, '\n');
-		if (next)
-			*next++ = 0;
-		if (json_find(line, "exit-code", value, sizeof(value)))
+		autofree char *one = xstrndup(line, next ? (size_t)(next - line) : strlen(line));
+		if (json_find(one, what, value, sizeof(value)))
 			return atoi(value);
+		next += next != NULL;
 	}
 	return -1;
+}
+
+/* Bubblewrap's second process asks late to die with the first: one that was killed before that leaves the second one
+ * behind. It is ours then (PR_SET_CHILD_SUBREAPER), and if it is not, it has ended. */
+static void kill_stray(int pid)
+{
+	siginfo_t in = { 0 };
+
+	if (pid > 0 && waitid(P_PID, (id_t)pid, &in, WEXITED | WNOHANG | WNOWAIT) == 0 && !in.si_pid)
+		kill(pid, SIGKILL);
 }
 
 static void explain_sandbox(struct build *b, int status, struct why *why)
@@ -192,14 +199,17 @@ static void on_child(void *arg, pid_t pid, int status)
 {
 	struct build *b = arg;
 	struct why why = { 0 };
+	char text[STATUS_MAX] = "";
 
 	(void)pid;
+	(void)!read(b->status_fd, text, sizeof(text) - 1);
+	kill_stray(told(text, "child-pid"));
 	watch_remove(b->child);
 	b->child = NULL;
 	b->pid = 0;
 	while (b->output_watch && read_output(b))
 		;
-	int code = command_status(b);
+	int code = told(text, "exit-code"); /* -1: bubblewrap never came to run the command */
 	if (b->killed) {
 		end_killed(b);
 	} else if (code < 0) {
@@ -287,6 +297,7 @@ static int start_sandbox(struct build *b, struct why *why)
 		.prepare = sandbox_prepare,
 		.arg = &s,
 	};
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	pid_t pid = child_spawn(&c, why);
 	sandbox_args_free(&a);
 	close(output[1]);

@@ -7,7 +7,8 @@
  *          agent gives the last two to the program as descriptors 0 and 1. The ROS's own console is its serial line.
  * Order    agent: READY. Deployer: CONFIG, IMAGE..., [POLICY], BOOT. Agent: ALIVE, then [HELLO], COUNTS now and then,
  *          and at the end COUNTS, OUT... and ENDED. After ENDED the deployer may say BOOT again (a fresh HRT of the
- *          same image and config), or HALT.
+ *          same image and config), or HALT. The ports know nothing of each other's order: what is printed may come before
+ *          ALIVE, and be read after ENDED, although it was in its port before that.
  * Trust    the agent runs beside a kernel that can write anything: the deployer checks every frame as it would a
  *          stranger's. Texts are UTF-8 without zeroes; what is not is shown escaped.
  * Errors   a frame with another magic or revision, or longer than AGENT_FRAME_MAX, ends the conversation, in words.

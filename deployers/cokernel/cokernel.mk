@@ -39,3 +39,12 @@ $(TESTS)/kernels/hrt.elf: private ENTRY := tests/kernels/hrt/entry.S -Wl,--defsy
 $(TEST_KERNELS): $(wildcard $(TK)/* tests/kernels/hrt/*) deployers/guest.h $(COKERNEL)/cokernel.mk
 	@mkdir -p $(@D)
 	$(CC) $(TK_CFLAGS) -o $@ $(ENTRY) $(TK)/main.c $(TK)/lib.c $(TK)/pages.c $(TK)/files.c
+
+# And what makes a ROS that fails.
+TEST_ROS := $(TESTS)/kernels/saboteur $(TESTS)/kernels/pack
+$(TESTS)/kernels/saboteur: tests/kernels/saboteur.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -static -o $@ $<
+$(TESTS)/kernels/pack: examples/kernels/linux/src/pack.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $<

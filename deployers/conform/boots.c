@@ -8,6 +8,8 @@
  *   stop       stdin stays silent; its console is typed to, it gets messages that ask for nothing, and is asked to stop.
  *              One that would have ended by then is held back by a full stdout, and cannot be asked to stop
  *   arguments  two of them, and no input
+ *
+ * One that can be a co-kernel is then started beside a Linux, where there is one (beside.c).
  */
 #include "deployers/conform/conform.h"
 
@@ -24,14 +26,9 @@
 #define FOOD_BYTES (2u << 20) /* more than a kernel that does not read has receive buffers for */
 #define FOOD_FEW   65536u
 #define FOOD_LINE  "the quick brown fox jumps over the lazy dog, often\n"
-#define QUIET_MS   300
-#define SILENT_MS  2000 /* of a kernel that has shown itself, but said no HELLO */
 #define STALLED_MS 3000 /* without taking a byte of stdin */
 #define HOLD_MS	   700
-#define IDLE_MS	   1000
-#define IDLE_TRIES 3 /* it may still have something to finish */
 #define STOPPED_MS DEPLOY_STOP_MS
-#define TYPED_MS   3000
 #define TERMINAL   (100u << 16 | 30u) /* columns and rows */
 #define NO_TYPE	   1000u	      /* of message */
 
@@ -119,30 +116,6 @@ static char *food(size_t len)
 	return text;
 }
 
-/* In percent of what it could have used: on a busy host a kernel that spins gets little. */
-static unsigned part_used(struct cpu_time from, struct cpu_time to)
-{
-	uint64_t had = IDLE_MS * 1000000ull, waited = to.waited_ns - from.waited_ns;
-
-	had = waited < had - had / 10 ? had - waited : had / 10;
-	return (unsigned)((to.used_ns - from.used_ns) * 100 / had);
-}
-
-static void measure_idle(struct seen *seen, struct trial *t)
-{
-	for (int i = 0; i < IDLE_TRIES && !trial_ended(t); i++) {
-		uint64_t said = t->console_bytes + t->out_bytes;
-		struct cpu_time from = trial_cpu(t);
-		if (trial_wait(t, IDLE_MS, trial_ended))
-			return;
-		seen->idle_part = part_used(from, trial_cpu(t));
-		seen->spoke = t->console_bytes + t->out_bytes != said;
-		seen->waited = true;
-		if (seen->idle_part < IDLE_PERCENT)
-			return;
-	}
-}
-
 static bool fed_or_ended(const struct trial *t)
 {
 	return trial_ended(t) || trial_fed(t);
@@ -163,7 +136,9 @@ static int boot_input(struct seen *seen, const struct subject *s, struct why *wh
 	if (err < 0)
 		return err;
 	if (t->port_open[PORT_IN] && !trial_ended(t)) {
-		measure_idle(seen, t);
+		uint64_t said = t->console_bytes + t->out_bytes;
+		seen->waited = trial_idle(t, trial_ended, &seen->idle_part);
+		seen->spoke = t->console_bytes + t->out_bytes != said;
 		feed(t, sizeof(FOOD_LINE) - 1);
 		trial_settle(t, STALLED_MS, s->patience_ms, fed_or_ended);
 		seen->fed_some = trial_fed(t);
@@ -196,8 +171,7 @@ static int boot_held(struct seen *seen, const struct subject *s, struct why *why
 
 static bool typed_or_ended(const struct trial *t)
 {
-	return trial_ended(t) ||
-	       (t->printed.len && memmem(t->printed.data, t->printed.len, TYPED, strlen(TYPED)));
+	return trial_ended(t) || trial_answered(t, 0);
 }
 
 static int boot_stop(struct seen *seen, const struct subject *s, struct why *why)
@@ -256,7 +230,7 @@ static int look_at_image(struct seen *seen, const struct subject *s, struct why 
 	return err;
 }
 
-int conform_boot(const struct subject *s, struct seen *seen, struct why *why)
+static int boot_alone(const struct subject *s, struct seen *seen, struct why *why)
 {
 	int err = look_at_image(seen, s, why);
 
@@ -273,6 +247,18 @@ int conform_boot(const struct subject *s, struct seen *seen, struct why *why)
 	return err;
 }
 
+int conform_boot(const struct subject *s, struct seen *seen, struct why *why)
+{
+	int err = entry_read(s->image, &seen->entry, why);
+
+	if (!err)
+		err = boot_alone(s, seen, why);
+	seen->besides = !err && s->ros_image && seen->entry.loads;
+	if (seen->besides)
+		err = beside_run(&seen->beside, s, why);
+	return err;
+}
+
 void conform_free(struct seen *seen)
 {
 	for (int i = 0; i < BOOTS; i++)
@@ -280,4 +266,6 @@ void conform_free(struct seen *seen)
 			trial_end(&seen->boot[i]);
 			trial_free(&seen->boot[i]);
 		}
+	if (seen->besides)
+		beside_free(&seen->beside);
 }

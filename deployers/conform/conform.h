@@ -8,11 +8,14 @@
 #ifndef CONFORM_CONFORM_H
 #define CONFORM_CONFORM_H
 
+#include "deployers/conform/beside.h"
+#include "deployers/conform/entry.h"
 #include "deployers/conform/trial.h"
 
 /* What the user gave; NULL or 0: the default. */
 struct subject {
 	const char *image, *initrd, *cmdline, *machine, *accel, *qemu;
+	const char *ros_image, *ros_initrd, *ros_cmdline; /* a Linux for it to be started beside */
 	uint64_t memory_bytes, cpus;
 	uint64_t patience_ms; /* for a kernel's first sign, and for its end */
 	char **args;	      /* of the kernel, but for BOOT_ARGUMENTS; ends with NULL */
@@ -23,7 +26,10 @@ enum boot { BOOT_INPUT, BOOT_HELD, BOOT_STOP, BOOT_ARGUMENTS, BOOTS };
 struct seen {
 	struct image image;
 	char no_image[WHY_MAX]; /* why it is none that boots; then there was no boot */
-	bool done[BOOTS];	/* which boots there were */
+	struct entry entry;	/* of level 2 */
+	bool besides;		/* it was tried beside a Linux: */
+	struct beside beside;
+	bool done[BOOTS]; /* which boots there were */
 	struct trial boot[BOOTS];
 
 	/* BOOT_INPUT */
@@ -39,10 +45,6 @@ struct seen {
 	bool ended_early;     /* or by RESIZE and a message of no known type */
 	size_t typed_from;    /* how much it had printed before it was typed to */
 };
-
-#define IDLE_PERCENT 20 /* of one CPU: more is not idle */
-
-#define TYPED "diverfs-typed"
 
 /* The arguments of BOOT_ARGUMENTS, and the first as it stands in the command line. A kernel that takes the first for
  * a command tells that there is none of this name. */

@@ -18,8 +18,8 @@
 /* With the program's name before it: diverfs passes its own. */
 static const char usage[] =
 	"usage: diverfs conform [-m MEMORY] [-c CPUS] [-M auto|microvm|pc] [--initrd FILE] [--cmdline TEXT]\n"
-	"                       [--accel tcg|kvm] [--qemu PROGRAM] [--timeout SECONDS] KERNEL [-- "
-	"ARGUMENT...]\n"
+	"                       [--accel tcg|kvm] [--qemu PROGRAM] [--timeout SECONDS] [--ros ROS] KERNEL "
+	"[-- ARGUMENT...]\n"
 	"\n"
 	"Boots KERNEL, an image or the directory of a tag in a mount (kernels/NAME/TAG), a few times in "
 	"fullVM, and\n"
@@ -32,6 +32,9 @@ static const char usage[] =
 	"which it "
 	"reads its\n"
 	"input, and more can be told.\n"
+	"With ROS, the directory of the kernel `ros` (kernels/ros/TAG), a KERNEL that can be a co-kernel is "
+	"also started\n"
+	"beside that Linux, as splitVM does.\n"
 	"Exit status: 0 it meets all that can be told of the level that it claims, 1 it does not, 125 it "
 	"could not\n"
 	"be tried.\n";
@@ -73,6 +76,9 @@ static int options(int argc, char **argv, struct subject *s)
 		{ "accel", required_argument, NULL, 'a' },
 		{ "qemu", required_argument, NULL, 'q' },
 		{ "timeout", required_argument, NULL, 't' },
+		{ "ros-image", required_argument, NULL, 'R' }, /* of --ros: conform_cmd.c */
+		{ "ros-initrd", required_argument, NULL, 'I' },
+		{ "ros-cmdline", required_argument, NULL, 'L' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -89,6 +95,9 @@ static int options(int argc, char **argv, struct subject *s)
 			{ 'l', &s->cmdline },
 			{ 'a', &s->accel },
 			{ 'q', &s->qemu },
+			{ 'R', &s->ros_image },
+			{ 'I', &s->ros_initrd },
+			{ 'L', &s->ros_cmdline },
 		};
 		if (c == 'h' || c == 'V') {
 			fputs(c == 'h' ? usage : "diverfs-conform " DIVERFS_VERSION "\n", stdout);

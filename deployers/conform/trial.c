@@ -24,11 +24,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CHUNK	  65536
-#define STEP_MS	  20
-#define ANSWER_MS 3000 /* of QEMU, on a busy host */
+#define CHUNK	   65536
+#define STEP_MS	   20
+#define ANSWER_MS  3000 /* of QEMU, on a busy host */
+#define IDLE_MS	   1000
+#define IDLE_TRIES 3 /* it may still have something to finish */
 
-static void heard(struct trial *t)
+void trial_heard(struct trial *t)
 {
 	t->heard_ns = clock_mono_ns();
 	if (t->until && t->until(t))
@@ -72,7 +74,7 @@ static bool console_read(struct trial *t)
 
 	t->console_bytes += n;
 	if (n)
-		heard(t);
+		trial_heard(t);
 	return n;
 }
 
@@ -107,7 +109,7 @@ static bool out_read(struct trial *t)
 	if (t->exit_told && t->out_raw > t->raw_at_exit)
 		t->out_late = t->out_raw - t->raw_at_exit;
 	if (n > skip)
-		heard(t);
+		trial_heard(t);
 	return n;
 }
 
@@ -181,7 +183,7 @@ static bool control_read(struct trial *t)
 				GUEST_MESSAGE_MAGIC, GUEST_REV);
 	}
 	if (n)
-		heard(t);
+		trial_heard(t);
 	return n;
 }
 
@@ -208,7 +210,7 @@ static void on_event(void *arg, const char *event, const char *line)
 		json_find(line, "data.open", open, sizeof(open)))
 		for (int i = 0; i < PORTS; i++)
 			t->port_open[i] |= !strcmp(id, ids[i]) && !strcmp(open, "true");
-	heard(t);
+	trial_heard(t);
 }
 
 /* The answer to query-chardev is a list of flat objects; "frontend-open" is the kernel's side. */
@@ -229,7 +231,7 @@ static void on_reply(void *arg, uint64_t id, const char *line, const char *error
 			t->port_open[i] |= !strcmp(label, labels[i]) && !strcmp(open, "true");
 	}
 	t->asked = false;
-	heard(t);
+	trial_heard(t);
 }
 
 static bool answered(const struct trial *t)
@@ -264,10 +266,10 @@ static void on_gone(void *arg, pid_t pid, int status)
 	t->vm.q.pid = 0;
 	t->gone = true;
 	drain(t);
-	heard(t);
+	trial_heard(t);
 }
 
-static void adopt(struct trial *t, const struct wires *w)
+void trial_adopt(struct trial *t, pid_t pid, const struct wires *w)
 {
 	const struct {
 		struct port *port;
@@ -278,8 +280,14 @@ static void adopt(struct trial *t, const struct wires *w)
 		{ &t->control, w->control[0], on_control },
 		{ &t->words, w->words[0], on_words },
 	};
+	t->loop = loop_new();
+	t->vm.q.pid = pid;
+	t->child = loop_child(t->loop, pid, on_gone, t);
+	t->heard_ns = clock_mono_ns();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		rows[i].port->fd = rows[i].fd;
+		if (rows[i].fd < 0)
+			continue;
 		io_set_nonblock(rows[i].fd, true);
 		rows[i].port->watch = loop_watch(t->loop, rows[i].fd, EPOLLIN, rows[i].fn, t);
 	}
@@ -296,12 +304,18 @@ static void adopt(struct trial *t, const struct wires *w)
 		trial_release(t);
 }
 
+void trial_init(struct trial *t)
+{
+	*t = (struct trial){ .vm = { .image_fd = -1, .initrd_fd = -1, .disk_fd = -1 } };
+	t->console.fd = t->in_port.fd = t->out_port.fd = t->control.fd = t->words.fd = -1;
+}
+
 int trial_begin(struct trial *t, const char *plan_text, size_t len, bool held, struct why *why)
 {
 	struct wires w;
 
-	*t = (struct trial){ .vm = { .image_fd = -1, .initrd_fd = -1, .disk_fd = -1 }, .held = held };
-	t->console.fd = t->in_port.fd = t->out_port.fd = t->control.fd = t->words.fd = -1;
+	trial_init(t);
+	t->held = held;
 	int err = plan_parse(plan_text, len, &t->vm.plan, why);
 	if (!err)
 		err = vm_prepare(&t->vm, &w, why);
@@ -312,11 +326,7 @@ int trial_begin(struct trial *t, const char *plan_text, size_t len, bool held, s
 	pid_t pid = vm_exec(&t->vm, &w, why);
 	if (pid < 0)
 		return (int)pid;
-	t->loop = loop_new();
-	t->vm.q.pid = pid;
-	t->child = loop_child(t->loop, pid, on_gone, t);
-	t->heard_ns = clock_mono_ns();
-	adopt(t, &w);
+	trial_adopt(t, pid, &w);
 	return 0;
 }
 
@@ -346,6 +356,7 @@ void trial_end(struct trial *t)
 		close(t->vm.image_fd);
 	if (t->vm.initrd_fd >= 0)
 		close(t->vm.initrd_fd);
+	t->vm.image_fd = t->vm.initrd_fd = -1;
 	plan_free(&t->vm.plan);
 	buf_free(&t->food);
 	t->loop = NULL;
@@ -420,7 +431,7 @@ static void on_in(void *arg, uint32_t events)
 		unwatch(&t->in_port);
 	}
 	if (n > 0)
-		heard(t);
+		trial_heard(t);
 }
 
 void trial_feed(struct trial *t, const char *data, size_t len)
@@ -461,6 +472,17 @@ void trial_type(struct trial *t, const char *text)
 		(void)!send(t->console.fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+bool trial_answered(const struct trial *t, size_t from)
+{
+	return t->printed.len > from &&
+	       memmem(t->printed.data + from, t->printed.len - from, TYPED, strlen(TYPED));
+}
+
+/* CPU time that QEMU has used, and time that its threads were ready to run but did not get a CPU of a busy host. */
+struct cpu_time {
+	uint64_t used_ns, waited_ns;
+};
+
 /* Of one thread; its file has used and waited time first. */
 static void add_thread(int tasks, const char *name, struct cpu_time *sum)
 {
@@ -476,7 +498,7 @@ static void add_thread(int tasks, const char *name, struct cpu_time *sum)
 	}
 }
 
-struct cpu_time trial_cpu(const struct trial *t)
+static struct cpu_time cpu_time(const struct trial *t)
 {
 	autofree char *path = xasprintf("/proc/%d/task", (int)t->vm.q.pid);
 	struct cpu_time sum = { 0 };
@@ -488,4 +510,27 @@ struct cpu_time trial_cpu(const struct trial *t)
 	if (dir)
 		closedir(dir);
 	return sum;
+}
+
+/* In percent of what it could have used: on a busy host a kernel that spins gets little. */
+static unsigned part_used(struct cpu_time from, struct cpu_time to)
+{
+	uint64_t had = IDLE_MS * 1000000ull, waited = to.waited_ns - from.waited_ns;
+
+	had = waited < had - had / 10 ? had - waited : had / 10;
+	return (unsigned)((to.used_ns - from.used_ns) * 100 / had);
+}
+
+bool trial_idle(struct trial *t, trial_until *until, unsigned *part)
+{
+	for (int i = 0; i < IDLE_TRIES; i++) {
+		struct cpu_time from = cpu_time(t);
+		if (trial_wait(t, IDLE_MS, until))
+			return i > 0;
+		unsigned now = part_used(from, cpu_time(t));
+		*part = i && *part < now ? *part : now;
+		if (*part < IDLE_PERCENT)
+			break;
+	}
+	return true;
 }

@@ -13,7 +13,12 @@
 
 #include "deployers/fullvm/vm.h"
 
-#define TRIAL_KEPT 65536u
+#define TRIAL_KEPT   65536u
+#define QUIET_MS     300
+#define SILENT_MS    2000 /* of a kernel that has shown itself, but said no HELLO */
+#define TYPED_MS     3000 /* for an answer to */
+#define TYPED	     "diverfs-typed"
+#define IDLE_PERCENT 20 /* of one CPU: more is not idle */
 
 enum trial_port { PORT_IN, PORT_OUT, PORT_CONTROL, PORTS };
 
@@ -60,6 +65,12 @@ int trial_begin(struct trial *t, const char *plan_text, size_t len, bool held, s
 void trial_end(struct trial *t);
 void trial_free(struct trial *t);
 
+/* What trial_begin is made of, for another kind of machine (beside.c): an empty trial; QEMU and our ends of its sockets
+ * become the trial's (a pair may be -1); something happened that is not the trial's own business. */
+void trial_init(struct trial *t);
+void trial_adopt(struct trial *t, pid_t pid, const struct wires *w);
+void trial_heard(struct trial *t);
+
 typedef bool trial_until(const struct trial *t);
 /* Returns whether (until) holds, after at most (ms). */
 bool trial_wait(struct trial *t, uint64_t ms, trial_until *until);
@@ -78,11 +89,10 @@ void trial_close_input(struct trial *t);
 void trial_tell(struct trial *t, unsigned type, uint64_t value);
 /* Bytes typed on the console; they go at once or are lost. */
 void trial_type(struct trial *t, const char *text);
-/* CPU time that QEMU has used, and time that its threads were ready to run but did not get a CPU of a busy host; in
- * nanoseconds, 0 if it is gone. */
-struct cpu_time {
-	uint64_t used_ns, waited_ns;
-};
-struct cpu_time trial_cpu(const struct trial *t);
+/* Whether what was typed came back behind the first (from) bytes. */
+bool trial_answered(const struct trial *t, size_t from);
+/* How much of one CPU, in percent, the machine uses while nothing is asked of it: the least of a few looks. Returns false if
+ * (until) held before it was known. */
+bool trial_idle(struct trial *t, trial_until *until, unsigned *part);
 
 #endif

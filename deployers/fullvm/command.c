@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * command.c: what users write to ctl, and what they type.
+ * command.c: what users write to ctl.
  */
 #include "deployers/fullvm/vm.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 static void vm_stop(void *arg, const char *reason)
 {
@@ -54,12 +53,4 @@ static void command(void *arg, uint64_t number, const char *word, const char *re
 	monitor_answer(&vm->mon, number, err, words);
 }
 
-static void typed(void *arg, const void *data, size_t len)
-{
-	struct vm *vm = arg;
-
-	if (vm->serial.fd >= 0) /* what does not fit is dropped, as with a real line */
-		(void)!send(vm->serial.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-const struct monitor_ops vm_ops = { .command = command, .typed = typed, .stop = vm_stop };
+const struct monitor_ops vm_ops = { .command = command, .stop = vm_stop };

@@ -158,6 +158,7 @@ static void attach(struct vm *vm, const struct wires *w)
 {
 	vm->serial.fd = w->serial[0];
 	vm->control.fd = w->control[0];
+	stream_in_attach(&vm->mon.keys, fcntl(w->serial[0], F_DUPFD_CLOEXEC, 0));
 	if (vm->plan.streams == STREAMS_PORTS) {
 		stream_in_attach(&vm->mon.in, w->in[0]);
 		stream_out_attach(&vm->mon.out, w->out[0]);
@@ -203,6 +204,7 @@ int vm_start(struct vm *vm, struct why *why)
 
 	if (pid < 0)
 		return (int)pid;
+	vm->q.pc = vm->machine != MACHINE_MICROVM;
 	qemu_started(&vm->q, pid, w.qmp[0], w.words[0], vm->plan.timeout_s);
 	attach(vm, &w);
 	net_begin(&vm->q, &vm->plan); /* and lets it run */

@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What the daemon accepted in `delegate` the agent accepts too. */
+_Static_assert(POLICY_CALL_MAX < GUEST_CALLS, "the agent refuses larger numbers");
+
 static void set_timer(struct split *s, struct timer **t, uint64_t ms, timer_fn *fn)
 {
 	timer_cancel(*t);
@@ -113,6 +116,7 @@ static void on_ready(void *arg, const char *text)
 	autobuf struct buf config = { 0 };
 	struct why why = { 0 };
 
+	qemu_begun(&s->q);
 	monitor_mark(&s->mon, "ros");
 	log_info("agent: %s", text);
 	if (split_config(s, &config, &why) < 0) {

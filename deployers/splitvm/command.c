@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * command.c: what users write to ctl, and what they type.
+ * command.c: what users write to ctl.
  */
 #include "deployers/splitvm/split.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 static void stop(void *arg, const char *reason)
 {
@@ -69,12 +68,4 @@ static void command(void *arg, uint64_t number, const char *word, const char *re
 	monitor_answer(&s->mon, number, err, words);
 }
 
-static void typed(void *arg, const void *data, size_t len)
-{
-	struct split *s = arg;
-
-	if (s->console.fd >= 0) /* what does not fit is dropped, as with a real line */
-		(void)!send(s->console.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-const struct monitor_ops split_ops = { .command = command, .typed = typed, .stop = stop };
+const struct monitor_ops split_ops = { .command = command, .stop = stop };

@@ -82,6 +82,14 @@ void split_pack_kill(struct split *s);
 
 /* start.c */
 int split_launch(struct split *s, struct why *why);
+/* The same in two steps, for who does not run under a monitor (conform/): all of (s) but plan may be zero, and its
+ * descriptors -1. Our ends of the sockets are at 0, QEMU's at 1, (words) is a pipe; pairs that the plan does not ask for
+ * are -1. split_exec closes QEMU's ends in any case, and ours too when it fails. */
+struct split_wires {
+	int qmp[2], ros[2], agent[2], console[2], debug[2], in[2], out[2], words[2];
+};
+int split_prepare(struct split *s, struct split_wires *w, struct why *why);
+pid_t split_exec(struct split *s, struct split_wires *w, struct why *why);
 void split_free(struct split *s);
 /* Nothing runs yet, or could be started: this is the end. */
 void split_fail(struct split *s, const struct why *why);

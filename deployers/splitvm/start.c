@@ -16,12 +16,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-struct wires { /* our ends at 0, QEMU's at 1 */
-	int qmp[2], ros[2], agent[2], console[2], debug[2], in[2], out[2], words[2];
-};
-#define PAIRS (sizeof(struct wires) / sizeof(int[2]))
+#define PAIRS (sizeof(struct split_wires) / sizeof(int[2]))
 
-static int open_wires(const struct split *s, struct wires *w, struct why *why)
+static int open_wires(const struct split *s, struct split_wires *w, struct why *why)
 {
 	bool ports = s->plan.streams == STREAMS_PORTS;
 	int(*pair)[2] = (int(*)[2])w;
@@ -37,7 +34,7 @@ static int open_wires(const struct split *s, struct wires *w, struct why *why)
 	return err < 0 ? why_fail_errno(why, err, "cannot make the sockets of the machine") : 0;
 }
 
-static void close_side(struct wires *w, int side)
+static void close_side(struct split_wires *w, int side)
 {
 	int(*pair)[2] = (int(*)[2])w;
 
@@ -79,7 +76,7 @@ static int open_files(struct split *s, struct why *why)
 	return s->initrd_fd < 0 ? s->initrd_fd : 0;
 }
 
-static pid_t run_qemu(struct split *s, const struct wires *w, struct why *why)
+static pid_t run_qemu(struct split *s, const struct split_wires *w, struct why *why)
 {
 	struct split_fds fds = { w->qmp[1], w->ros[1], w->agent[1], w->console[1], w->debug[1], w->in[1],
 		w->out[1] };
@@ -111,11 +108,12 @@ static pid_t run_qemu(struct split *s, const struct wires *w, struct why *why)
 	return pid;
 }
 
-static void attach(struct split *s, struct wires *w)
+static void attach(struct split *s, struct split_wires *w)
 {
 	s->console.fd = w->console[0];
 	s->debug.fd = w->debug[0];
 	s->ros.fd = w->ros[0];
+	stream_in_attach(&s->mon.keys, fcntl(w->console[0], F_DUPFD_CLOEXEC, 0));
 	if (s->plan.streams == STREAMS_PORTS) {
 		stream_in_attach(&s->mon.in, w->in[0]);
 		stream_out_attach(&s->mon.out, w->out[0]);
@@ -127,20 +125,39 @@ static void attach(struct split *s, struct wires *w)
 	split_watch(s);
 }
 
-int split_launch(struct split *s, struct why *why)
+int split_prepare(struct split *s, struct split_wires *w, struct why *why)
 {
-	struct wires w;
 	int err = open_files(s, why);
 
 	if (err)
 		return err;
-	err = open_wires(s, &w, why);
-	pid_t pid = err < 0 ? err : run_qemu(s, &w, why);
-	close_side(&w, 1);
-	if (pid < 0) {
-		close_side(&w, 0);
-		return (int)pid;
+	err = open_wires(s, w, why);
+	if (err < 0) {
+		close_side(w, 1);
+		close_side(w, 0);
 	}
+	return err;
+}
+
+pid_t split_exec(struct split *s, struct split_wires *w, struct why *why)
+{
+	pid_t pid = run_qemu(s, w, why);
+
+	close_side(w, 1);
+	if (pid < 0)
+		close_side(w, 0);
+	return pid;
+}
+
+int split_launch(struct split *s, struct why *why)
+{
+	struct split_wires w;
+	int err = split_prepare(s, &w, why);
+	pid_t pid = err < 0 ? err : split_exec(s, &w, why);
+
+	if (pid < 0)
+		return (int)pid;
+	s->q.pc = true;
 	qemu_started(&s->q, pid, w.qmp[0], w.words[0], s->plan.timeout_s);
 	net_begin(&s->q, &s->plan);
 	attach(s, &w);

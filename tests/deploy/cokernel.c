@@ -3,14 +3,16 @@
  * cokernel: a deployer for tests. Starts QEMU with a ROS and speaks agent.h with the agent in it, as its standard input says:
  *
  *     config KEY = VALUE   a line of CONFIG, kept for all boots     image FILE    the image, kept too
- *     boot COMMAND LINE    CONFIG, IMAGE, BOOT                      again         BOOT alone
+ *     boot COMMAND LINE    CONFIG, IMAGE, BOOT
  *     policy LINE          a line of POLICY, added                  lift          an empty POLICY
  *     stop  kill  halt     those frames                             resize C R
  *     type TEXT            a line for the console                   feed TEXT     a line for stdin      end  its end
- *     wait WHAT            until WHAT begins a line of the output   sleep MS      raw HEX  bytes to the agent
- *     nmi                  to all CPUs
+ *     wait WHAT            until WHAT begins a line of the output   raw HEX       bytes to the agent
  *
- * What comes is written as lines: READY, ALIVE, HELLO, COUNT, OUT, ENDED, REFUSED, LOG, CONSOLE, STDOUT, ROS, GONE (QEMU has ended).
+ * What comes is written as lines: READY, ALIVE, HELLO, COUNT, OUT, ENDED, REFUSED, LOG, CONSOLE, STDOUT, ROS, GONE (QEMU has ended);
+ * and BOOT where one was asked for. The ports are sockets of their own, so what comes on one may be read before what was sent
+ * earlier on another: a line CONSOLE may stand before ALIVE, and behind ENDED. Between a BOOT and the next is all that belongs to it.
+ * A wait looks at each line once, also at those that came before it was read: none is missed, however slow this is.
  * Options are the same for all: cokernel KERNEL INITRD CMDLINE ROS-CPUS HRT-CPUS MEGABYTES OUT [QEMU-OPTION...]
  */
 #include "deployers/cokernel/agent.h"
@@ -19,13 +21,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { AGENT, CONSOLE, STDIN, STDOUT, ROS, CHANNELS };
@@ -43,19 +45,27 @@ static struct {
 	size_t in_len;
 	char config[8192], policy[8192], image[1024];
 	char awaited[256];
-	long sleep_until;
+	char *said; /* the lines that no wait has looked at */
+	size_t said_len, said_room;
 	const char *out_name;
 	FILE *out;
 	pid_t qemu;
-	int over, outs;
+	int outs;
 } d;
 
-static long now_ms(void)
+/* Takes the lines up to the one that is awaited out of what was said. */
+static void look(void)
 {
-	struct timespec t;
+	size_t at = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	while (*d.awaited && at < d.said_len) {
+		if (!strncmp(d.said + at, d.awaited, strlen(d.awaited)))
+			*d.awaited = 0;
+		at += strlen(d.said + at) + 1;
+	}
+	d.said_len -= at;
+	if (at)
+		memmove(d.said, d.said + at, d.said_len);
 }
 
 static void say(const char *fmt, ...)
@@ -68,8 +78,16 @@ static void say(const char *fmt, ...)
 	va_end(ap);
 	printf("%s\n", text);
 	fflush(stdout);
-	if (*d.awaited && !strncmp(text, d.awaited, strlen(d.awaited)))
-		*d.awaited = 0;
+	size_t len = strlen(text) + 1;
+	if (d.said_len + len > d.said_room) {
+		d.said_room = (d.said_len + len) * 2;
+		d.said = realloc(d.said, d.said_room);
+		if (!d.said)
+			exit(1);
+	}
+	memcpy(d.said + d.said_len, text, len);
+	d.said_len += len;
+	look();
 }
 
 static void put(int channel, const void *data, size_t len)
@@ -108,11 +126,16 @@ static void send_image(void)
 	fclose(f);
 }
 
+static bool receive_now(int wait_ms);
+
 static void boot(const char *cmdline)
 {
-	char config[sizeof(d.config) + 4096];
+	char config[sizeof(d.config) + 4200];
 	int n = snprintf(config, sizeof(config), "%scmdline = %s\n", d.config, cmdline);
 
+	while (receive_now(0)) /* the agent had put all of the last kernel's into the ports before its ENDED */
+		;
+	say("BOOT %s", cmdline);
 	frame(AGENT_CONFIG, config, (size_t)n);
 	send_image();
 	frame(AGENT_BOOT, NULL, 0);
@@ -167,8 +190,6 @@ static void obey(char *line)
 		snprintf(d.image, sizeof(d.image), "%s", rest);
 	else if (!strcmp(line, "boot"))
 		boot(rest);
-	else if (!strcmp(line, "again"))
-		frame(AGENT_BOOT, NULL, 0);
 	else if (!strcmp(line, "policy") || !strcmp(line, "lift")) {
 		if (*line == 'l')
 			*d.policy = 0;
@@ -188,11 +209,10 @@ static void obey(char *line)
 		put(*line == 't' ? CONSOLE : STDIN, "\n", 1);
 	} else if (!strcmp(line, "end"))
 		shutdown(d.fd[STDIN], SHUT_WR);
-	else if (!strcmp(line, "wait"))
+	else if (!strcmp(line, "wait")) {
 		snprintf(d.awaited, sizeof(d.awaited), "%s", rest);
-	else if (!strcmp(line, "sleep"))
-		d.sleep_until = now_ms() + atol(rest);
-	else if (!strcmp(line, "raw"))
+		look();
+	} else if (!strcmp(line, "raw"))
 		raw(rest);
 	else if (*line && *line != '#')
 		say("cannot understand: %s", line);
@@ -315,6 +335,21 @@ static void receive(int channel)
 	}
 }
 
+/* False: nothing came. */
+static bool receive_now(int wait_ms)
+{
+	struct pollfd p[CHANNELS];
+	int n;
+
+	for (int c = 0; c < CHANNELS; c++)
+		p[c] = (struct pollfd){ .fd = c == STDIN ? -1 : d.fd[c], .events = POLLIN };
+	n = poll(p, CHANNELS, wait_ms);
+	for (int c = 0; c < CHANNELS; c++)
+		if (p[c].fd >= 0 && p[c].revents)
+			receive(c);
+	return n > 0;
+}
+
 #define ARGS 256
 static void start_qemu(int argc, char **argv)
 {
@@ -375,35 +410,25 @@ static int all_closed(void)
 int main(int argc, char **argv)
 {
 	char line[4096];
+	bool over = false;
 
 	if (argc < 8)
 		return 64;
 	signal(SIGTERM, stop_qemu);
 	d.out_name = argv[7];
 	start_qemu(argc, argv);
-	long began = now_ms();
 	while (!all_closed()) {
-		struct pollfd p[CHANNELS];
-		long pause = d.sleep_until - now_ms();
-
-		for (int c = 0; c < CHANNELS; c++)
-			p[c] = (struct pollfd){ .fd = c == STDIN ? -1 : d.fd[c], .events = POLLIN };
-		if (!d.over && !*d.awaited && pause <= 0) {
+		while (!over && !*d.awaited)
 			if (fgets(line, sizeof(line), stdin))
 				obey(line);
 			else
-				d.over = 1;
-		}
-		poll(p, CHANNELS, d.over ? 1000 : *d.awaited ? 1000 : pause > 0 ? (int)pause : 0);
-		for (int c = 0; c < CHANNELS; c++)
-			if (p[c].fd >= 0 && p[c].revents)
-				receive(c);
-		if (d.over && !*d.awaited)
+				over = true;
+		if (over && !*d.awaited)
 			break;
+		receive_now(-1);
 	}
 	if (all_closed())
 		say("GONE");
-	fprintf(stderr, "%ld ms\n", now_ms() - began);
 	kill(d.qemu, SIGKILL);
 	waitpid(d.qemu, NULL, 0);
 	return *d.awaited ? 1 : 0;

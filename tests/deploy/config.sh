@@ -30,7 +30,7 @@ printf 'kernel = upper\n' >"$T/config"
 ok "mv over it" mv "$T/config" config
 is "mv changed it" "$(cat config)" "kernel = upper"
 if command -v vi >/dev/null; then
-	ok "vi" timeout 20 bash -c 'vi -u NONE -es -c "s/upper/sort/" -c wq config </dev/null'
+	ok "vi" timeout "$SLOW" bash -c 'vi -u NONE -es -c "s/upper/sort/" -c wq config </dev/null'
 	is "vi changed it" "$(cat config)" "kernel = sort"
 	is "vi left no scratch file" "$(find . -maxdepth 1 -name ".*" ! -name . -o -name "*~")" ""
 else

@@ -28,8 +28,8 @@ cat console >"$T/late" 7>&- &
 late=$!
 wait_for "a later reader sees it from the start" grep -q ONE "$T/late"
 ok "stat ends, with a true size" test "$(stat -c %s console)" -gt 0
-is "head ends" "$(timeout 20 head -n 1 console | wc -l)" 1
-ok "dd of one block ends" timeout 20 dd if=console of=/dev/null bs=16 count=1
+is "head ends" "$(timeout "$SLOW" head -n 1 console | wc -l)" 1
+ok "dd of one block ends" timeout "$SLOW" dd if=console of=/dev/null bs=16 count=1
 timeout 2 cat console >"$T/timed"
 is "timeout ends a reader" $? 124
 echo three >&7

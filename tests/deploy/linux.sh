@@ -65,7 +65,7 @@ cd "$M/run/l" || exit 1
 ok "deploy" put fullVM deploy
 cat stdout >"$T/stdout" &
 cat=$!
-wait_for "the console shows the boot" bash -c 'timeout 1 cat console | grep -q "Linux version"'
+wait_for "the console shows the boot" says l "Linux version"
 echo "through stdin" >stdin
 is "exit" "$(cat wait)" 0
 wait $cat
@@ -74,7 +74,7 @@ is "stdout" "$(cat "$T/stdout")" $'here\nthrough stdin'
 instance s 'kernel = linux' 'args = sh -c "echo here; sleep 1000"'
 cd "$M/run/s" || exit 1
 ok "deploy again" put fullVM deploy
-wait_for "it runs" bash -c 'timeout 1 cat console | grep -q here'
+wait_for "it runs" says s here
 ok "stop" put stop ctl
 is "it ended by being asked" "$(cat wait)" 143
 

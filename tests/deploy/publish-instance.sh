@@ -94,6 +94,7 @@ ok "without that" put bare:3 "$M/run/bare/publish"
 wait_for "its config's build command is the kernel's" grep -q '^build = cp -r' "$M/kernels/bare/3/kernel.conf"
 ok "and its image what that made" cmp "$M/kernels/bare/3/images/hello.elf" "$M/kernels/bare/1/src/lib/start.c"
 "$DIVERFS" publish "$BUILD/stage/hello" "$T/second" moved:1 >/dev/null
+within "$SLOW" test -e "$M/kernels/moved/1/digest"
 before=$(cat "$M/kernels/moved/1/digest")
 ok "a tag that there is moves" put moved:1 "$P"
 moved() { [ "$(cat "$M/kernels/moved/1/digest")" != "$before" ]; }
@@ -142,18 +143,28 @@ else
 fi
 
 # --- over HTTP ------------------------------------------------------------------------------------
-need docker-registry skopeo nginx
+need docker-registry skopeo nginx openssl
 cp -r "$T/second" "$T/www" && chmod -R a+rX "$T/www" && chmod 755 "$T"
 static_server "$T/www"
 static=$ADDR
 docker_registry "$T/reg"
-mount_registry "http://$static" "http://$ADDR"
+openssl genpkey -algorithm ed25519 -out "$T/sign.key" 2>/dev/null
+openssl pkey -in "$T/sign.key" -pubout -out "$T/sign.pub"
+mount_registry -o "sign=$T/sign.key" "http://$static" "http://$ADDR"
 up() { ls "$M/kernels" >/dev/null && grep -q "OCI layout over HTTP" "$M/status" && grep -q "OCI registry" "$M/status"; }
 wait_for "a static server and a registry are mounted" up
 ok "publish goes to the one that takes it" put net/mine:3 "$P"
 like "which is said" "$(cat "$P")" "^net/mine:3 sha256:[0-9a-f]{64} http://$ADDR$"
 is "skopeo finds it" "$(skopeo inspect --raw --tls-verify=false "docker://$ADDR/net/mine:3" | sha256sum | cut -d' ' -f1)" \
 	"$(cut -d' ' -f2 "$P" | cut -d: -f2)"
+signature() { skopeo inspect --raw --tls-verify=false "$1:$(cut -d' ' -f2 "$P" | tr : -).sig"; }
+like "it is signed, by -o sign" "$(signature "docker://$ADDR/net/mine")" "simplesigning"
+ok "to a directory" put "signed:1 $T/signed" "$P"
+like "it is signed, too" "$(signature "oci:$T/signed:signed")" "simplesigning"
+mkdir "$T/m2"
+"$DIVERFS" -o "cache=$T/cache2,state=$T/state2,verify=$T/sign.pub" "$T/signed" "$T/m2"
+is "which is a good signature" "$(cat "$T/m2/kernels/signed/1/digest")" "$(cut -d' ' -f2 "$P")"
+fusermount3 -u "$T/m2"
 K=$M/kernels/net/mine/3
 wait_for "it is listed" listed
 is "it is launched from there" "$(timeout "$SLOW" "$K/run" 2>/dev/null </dev/null | head -n 1)" "Good evening"

@@ -22,19 +22,18 @@ if [ -x $python ]; then
 		for t in threads: t.start()
 		for t in threads: t.join()
 		print(json.dumps(sorted(results)), zlib.crc32(b"reef"), re.sub("a+", "b", "caat"))
-		open("/tmp/made", "w").write("by python\n")
+		open(sys.argv[1], "w").write("by python\n")
 		print(collections.Counter("mississippi").most_common(2), os.path.exists("/src/p.py"), sys.version_info[0])
 		sys.exit(4)
 	END
-	instance py 'kernel = reef' "exec = $python /src/p.py" "files = $lib" 'memory = 384M'
+	instance py 'kernel = reef' "exec = $python /src/p.py /tmp/made" "files = $lib" 'memory = 384M'
 	cd "$M/run/py" || exit 1
 	cp "$T/p.py" src/
 	ok "deploy" put splitVM deploy
 	cat stdout >"$T/out"
 	is "python3: status" "$(cat wait)" 4
-	is "python3: output" "$(sed 's/True 3/X/' "$T/out")" "$($python "$T/p.py" | sed 's/\(True\|False\) 3/X/')"
+	is "python3: output" "$(sed 's/True 3/X/' "$T/out")" "$($python "$T/p.py" "$T/made" | sed 's/\(True\|False\) 3/X/')"
 	is "python3: what it wrote" "$(cat out/tmp/made)" "by python"
-	rm -f /tmp/made
 	cd / || exit 1
 else
 	skip "python3" "not installed"

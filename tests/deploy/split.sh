@@ -28,16 +28,14 @@ same fannkuch 7
 same nbody 1000
 same mandelbrot 64
 same matmul 64 2
-[ -z "${SPLIT_ALL:-}" ] || { same spectral-norm 100; same binary-trees 8; same fasta 1000; }
+# (All of them: soak/split-apps.sh.)
 
-# The shell, and what an instance shows. console: all that it has said so far.
-console() { timeout 1 cat "$M/run/$1/console"; }
-says() { console "$1" | grep -qE -- "$2"; }
+# The shell, and what an instance shows.
 instance r 'kernel = reef' 'memory = 64M' 'cpus = 2'
 cd "$M/run/r" || exit 1
 put splitVM deploy &
 deploying=$!
-launching() { [ "$(cat state)" = launching ] && [ -s timeline ] && grep -q '^launch' timeline; }
+launching() { state_in r "launching running" && grep -q '^launch' timeline; }
 wait_for "it is being launched" launching
 put 'echo typed early' console
 ok "deploy" wait $deploying
@@ -45,14 +43,14 @@ wait_for "a prompt" says r '^reef> '
 wait_for "what was typed before it is read, without more being typed" says r '^typed early'
 put ps console
 wait_for "what is typed is read, and both CPUs are there" says r '^cpu 1:'
-like "status" "$(tr '\n' ' ' <status)" 'mode splitVM .*cpus 2 .*memory 64M ros ros:[0-9.]+ ros_cpus 1 ros_memory 256M'
+like "status" "$(tr '\n' ' ' <status)" 'mode splitVM .*cpus 2 machine pc .*memory 64M ros ros:[0-9.]+ ros_cpus 1 ros_memory 256M'
 like "timeline" "$(cut -d' ' -f1 timeline | tr '\n' ' ')" 'launch ros .*boot'
 put 'test 1' console
 wait_for "threads, locks, memory on two CPUs" says r 'tests? passed|all passed|passed'
 for n in 1 2 3; do
-	before=$(console r | grep -o 'reef on' | wc -l)
+	before=$(said r | grep -o 'reef on' | wc -l)
 	ok "reset-hrt $n" put reset-hrt ctl
-	more() { [ "$(console r | grep -o 'reef on' | wc -l)" -gt "$before" ]; }
+	more() { [ "$(said r | grep -o 'reef on' | wc -l)" -gt "$before" ]; }
 	wait_for "reset-hrt $n: reef begins anew" more
 done
 is "under the same Linux" "$(grep -c '^ros ' timeline)" 1
@@ -62,6 +60,7 @@ ok "resume" put resume ctl
 is "it runs" "$(cat state)" running
 put 'exit 3' console
 is "it ends with its status" "$(cat wait)" 3
+like "status still says what it ran in" "$(tr '\n' ' ' <status)" 'mode splitVM .*exit 3'
 is "no interrupts that nobody asked for" "$(grep -c 'nobody asked for' events)" 0
 
 ok "deploy again" put splitVM deploy
@@ -73,6 +72,10 @@ like "which is told" "$(cat error)" 'the kernel failed, and the ROS lived on:.*'
 ok "deploy once more" put splitVM deploy
 ok "stop" put stop ctl
 like "asked for" "$(cat wait)" '^(143|137)$'
+
+instance microvm 'kernel = reef' 'machine = microvm'
+fails "a microvm is not split" "Invalid argument" put splitVM ../microvm/deploy
+like "and why" "$(cat ../microvm/error)" 'machine: the Linux of splitVM needs a pc'
 
 cd / || exit 1
 wait_for "nothing is left" no_process 'qemu-system|/diverfs-splitvm '

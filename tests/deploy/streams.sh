@@ -10,8 +10,8 @@ tr a-z A-Z <"$T/text" >"$T/TEXT"
 mkdir "$M/run/u" && echo 'kernel = upper' >"$M/run/u/config"
 cd "$M/run/u" || exit 1
 
-is "stdout of what does not run is at its end" "$(timeout 20 cat stdout | wc -c)" 0
-fails "stdin of what does not run" "." timeout 20 bash -c 'echo x >stdin'
+is "stdout of what does not run is at its end" "$(timeout "$SLOW" cat stdout | wc -c)" 0
+fails "stdin of what does not run" "." timeout "$SLOW" bash -c 'echo x >stdin'
 
 ok "launch" put fullVM deploy
 cat stdout >"$T/out" &
@@ -37,20 +37,20 @@ ok "dd" cmp "$T/out" "$T/TEXT"
 
 ok "launch" put fullVM deploy
 exec 7>stdin 8<stdout
-fails "stdout has one reader at a time" "[Bb]usy" timeout 20 head -c 1 stdout
+fails "stdout has one reader at a time" "[Bb]usy" timeout "$SLOW" head -c 1 stdout
 echo first >&7
-is "one line comes while stdin is open" "$(timeout 20 head -n 1 <&8)" FIRST
+is "one line comes while stdin is open" "$(timeout "$SLOW" head -n 1 <&8)" FIRST
 timeout 1 cat <&8
 is "a reader with nothing to read waits" $? 124
 ( exec 9>stdin; echo second >&9 )
-is "a second writer" "$(timeout 20 head -n 1 <&8)" SECOND
+is "a second writer" "$(timeout "$SLOW" head -n 1 <&8)" SECOND
 echo third >&7
-is "whose close is not the end" "$(timeout 20 head -n 1 <&8)" THIRD
+is "whose close is not the end" "$(timeout "$SLOW" head -n 1 <&8)" THIRD
 exec 7>&-
-is "the last writer's is" "$(timeout 20 cat <&8 | wc -c)" 0
+is "the last writer's is" "$(timeout "$SLOW" cat <&8 | wc -c)" 0
 exec 8<&-
 is "exit" "$(timeout "$SLOW" cat wait)" 0
-fails "after it, writing fails" "." timeout 20 bash -c 'echo x >stdin'
+fails "after it, writing fails" "." timeout "$SLOW" bash -c 'echo x >stdin'
 
 # Back pressure: 8 MiB wait for a reader that comes late.
 head -c 8388608 /dev/zero | tr '\0' 'a' >"$T/big"

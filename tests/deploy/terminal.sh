@@ -93,7 +93,8 @@ signal 9
 exit 137
 END
 wait_for "no machine is left" no_process "qemu-system|diverfs-fullvm"
-wait_for "no instance is left" test "$(ls "$M/run")" = new
+only_new() { [ "$(ls "$M/run")" = new ]; }
+wait_for "no instance is left" only_new
 
 play "a filter has lines, and ^D ends them" "$M/kernels/sort/1.0/run" <<'END'
 lines

@@ -63,7 +63,8 @@ cd / && ok "unmounts" unmount_registry
 mount_registry
 found sort >/dev/null
 mv "$REGISTRY" "$T/away"
-sleep 1.2
+noticed() { ls "$M/kernels" >/dev/null && grep -q "$REGISTRY.*unreachable" "$M/status"; }
+wait_for "it is noticed that the registry is gone" noticed
 is "without the registry" "$(first sort)" "sort:1.0"
 mkdir -p "$REGISTRY"
 unmount_registry

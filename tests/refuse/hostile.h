@@ -218,12 +218,15 @@ static inline char *forge_layer(struct forge *f)
 	return out;
 }
 
+/* (chunks): a list of hexadecimal digests, or "=" and a table in base64. */
 static inline char *file_member(
 	const char *path, const char *digest, uint64_t size, unsigned chunk, const char *chunks)
 {
+	bool table = *chunks == '=';
 	return xasprintf("{\"path\":\"%s\",\"digest\":\"%s\",\"size\":%llu,\"mode\":493,\"chunk_size\":%u,"
-			 "\"chunks\":[%s]}",
-		path, digest, (unsigned long long)size, chunk, chunks);
+			 "\"chunks\":%s%s%s}",
+		path, digest, (unsigned long long)size, chunk, table ? "\"" : "[", chunks + table,
+		table ? "\"" : "]");
 }
 
 static inline char *image_chunks(void)
@@ -909,6 +912,31 @@ CASE(image_chunk_words)
 {
 	f->files = image_member(f, "images/evil", "\"x\",\"y\",\"z\"");
 }
+/* Three digests take 128 characters. */
+static inline void forge_table(struct forge *f, const char *last)
+{
+	char text[130];
+	memset(text, 'A', sizeof(text));
+	text[0] = '=';
+	memcpy(text + 129 - strlen(last), last, strlen(last) + 1);
+	f->files = image_member(f, "images/evil", text);
+}
+CASE(image_table_short)
+{
+	f->files = image_member(f, "images/evil", "=AAAA");
+}
+CASE(image_table_blank)
+{
+	forge_table(f, " AA");
+}
+CASE(image_table_padded)
+{
+	forge_table(f, "A==");
+}
+CASE(image_table_nul)
+{
+	forge_table(f, "\\u0000");
+}
 CASE(image_of_nothing)
 {
 	f->files = file_member("images/evil",
@@ -1103,11 +1131,15 @@ static const struct hostile {
 	{ "image-elsewhere", image_elsewhere, REFUSED, -EBADMSG, "below images/" },
 	{ "image-twice", image_twice, REFUSED, -EBADMSG, "twice" },
 	{ "image-as-parent", image_as_parent, REFUSED, -EBADMSG, "no directory" },
-	{ "image-chunks-missing", image_chunks_missing, REFUSED, -EBADMSG, "chunk digests" },
+	{ "image-chunks-missing", image_chunks_missing, REFUSED, -EBADMSG, "SHA-256" },
 	{ "image-chunk-words", image_chunk_words, REFUSED, -EBADMSG, "SHA-256" },
+	{ "image-table-short", image_table_short, REFUSED, -EBADMSG, "SHA-256" },
+	{ "image-table-blank", image_table_blank, REFUSED, -EBADMSG, "SHA-256" },
+	{ "image-table-padded", image_table_padded, REFUSED, -EBADMSG, "SHA-256" },
+	{ "image-table-nul", image_table_nul, REFUSED, -EBADMSG, "NUL" },
 	{ "image-of-nothing", image_of_nothing, REFUSED, -EBADMSG, "no layer" },
 	{ "image-size", image_size, REFUSED, -EBADMSG, "in the config" },
-	{ "image-chunk-zero", image_chunk_zero, REFUSED, -EBADMSG, "chunk digests" },
+	{ "image-chunk-zero", image_chunk_zero, REFUSED, -EBADMSG, "4096 bytes" },
 	{ "image-poison", image_poison, READ_FAILS, -EILSEQ, "images/kernel.elf" },
 	/* names in index.json: left out of listings; bad:1.0 is honest */
 	{ "two-tags", two_tags, HARMLESS, 0, "src/ok.c" },

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# What other tools packed: a package of kraftkit is shown and launched, and a kernel whose sources are a tar.gz is read; from
-# a directory, from a static server, and from a real registry; the content is fetched once, and again when it was evicted.
+# What other tools packed: a package of kraftkit is shown and launched, a kernel whose sources are a tar.gz is read, and of an
+# index for several machines the part for this one; from a directory, from a static server, and from a real registry; the
+# content is fetched once, and again when it was evicted.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
 need nginx docker-registry skopeo
@@ -57,11 +58,33 @@ printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","artifactType":"app
 	$oci "$(blob "$T/config" application/vnd.diverfs.kernel.config.v1+json)" \
 	"$(blob "$T/readme" text/markdown "\"$note.title\":\"README.md\"")" "$layer" >"$T/manifest"
 chunked=$(blob "$T/manifest" $oci.manifest.v1+json "\"$note.ref.name\":\"chunked:1\"")
-printf '{"schemaVersion":2,"manifests":[%s,%s,%s]}' "$kraft" "$ours" "$chunked" >"$L/index.json"
+
+# One kernel for several machines, with the kind of part that docker's builder adds; and one for others only.
+make_kernel "$T/arm" multi 1000
+sed -i 's/^arch .*/arch = aarch64/' "$T/arm/kernel.conf"
+part() { # DIRECTORY ARCHITECTURE: published; its descriptor with that platform
+	local digest
+	digest=$("$DIVERFS" publish "$1" "$L" "part-$2:1" | grep -o 'sha256:[0-9a-f]*') || exit 1
+	printf '{"mediaType":"%s.manifest.v1+json","digest":"%s","size":%d,"platform":{"architecture":"%s","os":"linux"}}' $oci "$digest" \
+		"$(stat -c %s "$L/blobs/sha256/${digest#sha256:}")" "$2"
+}
+rm "$L/index.json"
+arm=$(part "$T/arm" arm64) x86=$(part "$BUILD/stage/hello" amd64)
+printf '{"schemaVersion":2,"mediaType":"%s.index.v1+json","manifests":[%s,%s,%s]}' $oci "$arm" \
+	"$(sed 's/}$/,"platform":{"architecture":"unknown","os":"unknown"}}/' <<<"${image/,\"annotations\":*/\}}")" "$x86" >"$T/index"
+multi=$(blob "$T/index" $oci.index.v1+json "\"$note.ref.name\":\"multi:1\"")
+printf '{"schemaVersion":2,"mediaType":"%s.index.v1+json","manifests":[%s]}' $oci "$arm" >"$T/index"
+others=$(blob "$T/index" $oci.index.v1+json "\"$note.ref.name\":\"others:1\"")
+printf '{"schemaVersion":2,"manifests":[%s,%s,%s,%s,%s]}' "$kraft" "$ours" "$chunked" "$multi" "$others" >"$L/index.json"
 
 shown() { # WHERE
 	ok "$1: the kernel of the package" cmp "$M/kernels/unikraft/hello/0.16/images/kernel" "$T/k/unikraft/bin/kernel"
 	like "$1: its kernel.conf" "$(cat "$M/kernels/unikraft/hello/0.16/kernel.conf")" '^family = unikraft'
+	is "$1: of several machines this one" "$(sed -n 's/^arch = //p' "$M/kernels/multi/1/kernel.conf")" x86_64
+	is "$1: under its digest" "$(cat "$M/kernels/multi/1/digest")" "$(grep -o "sha256:[0-9a-f]*" <<<"$x86")"
+	ok "$1: its image" cmp "$M/kernels/multi/1/images/hello.elf" "$BUILD/stage/hello/images/hello.elf"
+	fails "$1: for other machines only" "." cat "$M/kernels/others/1/README.md"
+	like "$1: which is said" "$(cat "$M/log")" "others.*no manifest for x86_64"
 	ok "$1: the sources" diff -r "$M/kernels/t/1/src" "$T/s"
 	local before
 	before=$(cat "$M/cache/fetched")
@@ -94,6 +117,15 @@ docker_registry "$T/reg"
 ok "skopeo copies the package" skopeo copy -q --all --preserve-digests --dest-tls-verify=false "oci:$L:unikraft/hello:0.16" \
 	"docker://$ADDR/unikraft/hello:0.16"
 ok "and the kernel" skopeo copy -q --preserve-digests --dest-tls-verify=false "oci:$L:t:1" "docker://$ADDR/t:1"
+for k in multi others; do
+	ok "and the index $k" skopeo copy -q --all --preserve-digests --dest-tls-verify=false "oci:$L:$k:1" "docker://$ADDR/$k:1"
+done
 REGISTRY=http://$ADDR mount_registry
 shown registry "http://$ADDR"
+unmount_registry
+rm -f "$T/cache/packs/"*
+REGISTRY=http://$ADDR mount_registry
+for k in unikraft/hello/0.16 multi/1; do
+	like "$k is launched over the network" "$(timeout 120 "$M/kernels/$k/run" 2>&1 </dev/null)" '[Hh]ello'
+done
 ok "unmounts" unmount_registry

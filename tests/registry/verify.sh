@@ -46,6 +46,32 @@ echo more >>"$T/changed/README.md"
 changed=$("$DIVERFS" publish "$T/changed" "$L" changed:1)
 retag "k/ec:$tag" "changed:sha256-${changed#sha256:}.sig"
 
+# Signatures of several: each is added to those that are there; who has signed does not sign again.
+signatures() { # REGISTRY-OR-LAYOUT NAME, as skopeo names it
+	skopeo inspect --raw --tls-verify=false "$1$2:$tag" | tee "$T/signatures" | grep -o 'cosign/signature"' | wc -l
+}
+sign_twice() { # WHERE NAME
+	local where=$1 name=$2 first
+	for key in ec ed; do "$DIVERFS" publish --sign "$T/$key.key" "$BUILD/stage/hello" "$where" "$name:1" >/dev/null; done
+	first=$(signatures "$3" "$name")
+	is "$3: two have signed" "$first" 2
+	cp "$T/signatures" "$T/signatures.before"
+	"$DIVERFS" publish --sign "$T/ec.key" "$BUILD/stage/hello" "$where" "$name:1" >/dev/null
+	is "$3: the first once more" "$(signatures "$3" "$name")" 2
+	ok "$3: changes nothing" cmp "$T/signatures" "$T/signatures.before"
+	for key in ec ed; do
+		REGISTRY=$where mount_registry -o "verify=$T/$key.pub"
+		ok "$3: good for who trusts $key" cat "$M/kernels/$name/1/README.md"
+		unmount_registry
+		rm -rf "$T/cache"
+	done
+	REGISTRY=$where mount_registry -o "verify=$T/other.pub"
+	fails "$3: not for who trusts another" "rejected|No such file" cat "$M/kernels/$name/1/README.md"
+	unmount_registry
+	rm -rf "$T/cache"
+}
+sign_twice "$T/both" two "oci:$T/both:"
+
 mount_verified() { REGISTRY=$1 mount_registry -o "verify=$T/ec.pub,verify=$T/ed.pub"; }
 readable() { cat "$M/kernels/$1/README.md" "$M/kernels/$1/images/hello.elf"; }
 
@@ -108,6 +134,15 @@ ok "the log says why: another's key" grep -q 'kernels/other: .*none of the given
 ok "not signed" grep -q 'kernels/changed/1 is not shown: it is not signed' "$M/log"
 ok "unmounts" unmount_registry
 
+sign_twice "http://$ADDR" two "docker://$ADDR/"
+printf '{"schemaVersion":2,"layers":"none"}' >"$T/none"
+sum=$(sha256sum <"$T/none" | cut -d' ' -f1)
+cp "$T/none" "$T/both/blobs/sha256/$sum"
+sed -i "s|sha256:[0-9a-f]*\",\"size\":[0-9]*,\"annotations\":{\"org.opencontainers.image.ref.name\":\"two:sha256|sha256:$sum\",\"size\":$(wc -c <"$T/none"),\"annotations\":{\"org.opencontainers.image.ref.name\":\"two:sha256|" "$T/both/index.json"
+fails "to what is no manifest of signatures none is added" "no signature can be added.*layers" \
+	"$DIVERFS" publish --sign "$T/ec.key" "$BUILD/stage/hello" "$T/both" two:1
+
 mkdir "$T/other"
+fails "a public key for what instances publish" "no private key" "$DIVERFS" -o "sign=$T/ec.pub" "$L" "$T/other"
 fails "a key that is none" "public key" "$DIVERFS" -o "verify=$T/ec.key" "$L" "$T/other"
 fails "a key that is not there" "No such file" "$DIVERFS" -o "verify=$T/nokey" "$L" "$T/other"

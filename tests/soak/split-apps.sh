@@ -21,7 +21,7 @@ argument_of() {
 	spectral-norm) echo 200 ;;
 	binary-trees) echo 12 ;;
 	fasta) echo 20000 ;;
-	reef) echo test 2 ;;
+	reef) echo echo from reef ;;
 	esac
 }
 both() { # KERNEL ARGUMENT...

@@ -90,6 +90,7 @@ static void refuses_what_is_wrong(void **state)
 	(void)state;
 	assert_int_equal(parse(&k, "terminal = shell\nname = x\n", true, &why), -EINVAL);
 	assert_null(strstr(why.text, "terminal"));
+	kernel_conf_free(&k);
 	assert_int_equal(parse(&k, "terminal = teletype\n", true, &why), -EINVAL);
 	assert_non_null(strstr(why.text, "terminal"));
 	kernel_conf_free(&k);

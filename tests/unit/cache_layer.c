@@ -167,10 +167,14 @@ static void chunks_of_images_stay_small(void **state)
 {
 	(void)state;
 	assert_int_equal(layer_image_chunk_size(0), 128 << 10);
-	assert_int_equal(layer_image_chunk_size(UINT64_C(1) << 30), 128 << 10);
+	assert_int_equal(layer_image_chunk_size(UINT64_C(1) << 29), 128 << 10);
+	assert_int_equal(layer_image_chunk_size(UINT64_C(1) << 30), 256 << 10);
 	for (uint64_t total = 1; total < UINT64_C(1) << 38; total = total * 2 + 1) {
-		uint64_t chunk = layer_image_chunk_size(total);
-		assert_true(total / chunk * 70 < MAX_CONFIG);
+		uint64_t chunk = layer_image_chunk_size(total), table = total / chunk * 128 / 3;
+		assert_true(table < MAX_CONFIG * 9 / 10);
+		/* 4 KiB of what has up to 1 GiB: the chunk and its table, with 64 KiB left for the rest */
+		if (total <= UINT64_C(1) << 30)
+			assert_true(chunk + table <= (512 - 64) << 10);
 	}
 }
 

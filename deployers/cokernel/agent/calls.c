@@ -24,6 +24,7 @@
 
 #define PATH_BYTES    4096
 #define LOGS_A_SECOND 10
+#define OWN_FDS	      16
 
 enum kind { UNKNOWN, MADE, NEVER };
 
@@ -222,7 +223,28 @@ static bool may_limit(uint64_t resource)
 	return resource == RLIMIT_FSIZE || resource == RLIMIT_CORE || resource == RLIMIT_STACK;
 }
 
-static int64_t limit(const struct call *c)
+/* The program may have as many descriptors as lie below the private ones; the hard limit is the agent's. It is the process's own
+ * limit, and poll(2) takes no more entries than that: what the agent itself needs is left. */
+static int64_t limit_files(struct hrt *h, uint64_t value, uint64_t old_value)
+{
+	struct rlimit wanted;
+	struct cokernel_copy c = { value, (uint64_t)&wanted, sizeof(wanted) };
+	int got = ioctl(h->device, COKERNEL_COPY, &c);
+
+	if (got != sizeof(wanted))
+		return got < 0 ? -errno : -EFAULT;
+	if (wanted.rlim_cur > wanted.rlim_max)
+		return -EINVAL;
+	if (wanted.rlim_cur > PRIVATE_FDS)
+		return -EPERM;
+	if (wanted.rlim_cur < OWN_FDS)
+		wanted.rlim_cur = OWN_FDS;
+	wanted.rlim_max = PRIVATE_FDS;
+	uint64_t a[6] = { 0, RLIMIT_NOFILE, (uint64_t)&wanted, old_value };
+	return make(SYS_prlimit64, a);
+}
+
+static int64_t limit(struct hrt *h, const struct call *c)
 {
 	const uint64_t *a = c->arguments;
 	bool old = c->number == SYS_setrlimit;
@@ -230,10 +252,8 @@ static int64_t limit(const struct call *c)
 
 	if (!old && a[0] && (pid_t)a[0] != getpid())
 		return -EPERM;
-	if (value && resource == RLIMIT_NOFILE) { /* (hard) stays: the private descriptors are above */
-		uint64_t only_old[6] = { 0, resource, 0, old ? 0 : a[3] };
-		return make(SYS_prlimit64, only_old);
-	}
+	if (value && resource == RLIMIT_NOFILE)
+		return limit_files(h, value, old ? 0 : a[3]);
 	return !value || may_limit(resource) ? make(c->number, a) : -EPERM;
 }
 
@@ -256,14 +276,14 @@ static int64_t make_node(const struct call *c)
 	return mode == S_IFCHR || mode == S_IFBLK ? -EPERM : make(c->number, c->arguments);
 }
 
-static int64_t make_with_care(const struct call *c)
+static int64_t make_with_care(struct hrt *h, const struct call *c)
 {
 	switch (c->number) {
 	case SYS_close_range:
 		return close_some(c->arguments);
 	case SYS_setrlimit:
 	case SYS_prlimit64:
-		return limit(c);
+		return limit(h, c);
 	case SYS_kill:
 	case SYS_tkill:
 	case SYS_tgkill:
@@ -307,7 +327,7 @@ static int64_t make_named(struct hrt *h, const struct entry *e, struct call *c, 
 		*refused = result == -EPERM;
 		return result;
 	}
-	return make_with_care(c);
+	return make_with_care(h, c);
 }
 
 int64_t call_make(struct hrt *h, const struct call *call, bool *refused)
@@ -336,5 +356,5 @@ int64_t call_make(struct hrt *h, const struct call *call, bool *refused)
 		*refused = true;
 		return -EPERM;
 	}
-	return make_with_care(&c);
+	return make_with_care(h, &c);
 }

@@ -54,12 +54,14 @@ static int find_note(struct image *i, const Elf64_Phdr *p, struct guest_note *no
 	while (end - at >= sizeof(n) && !get(i, at, &n, sizeof(n))) {
 		uint64_t name = at + sizeof(n), desc = name + ((n.n_namesz + 3ull) & ~3ull);
 		uint64_t next = desc + ((n.n_descsz + 3ull) & ~3ull);
+		const void *owner = part(i, name, sizeof(GUEST_NOTE_OWNER));
+		bool ours = n.n_type == GUEST_NOTE_COKERNEL && n.n_namesz == sizeof(GUEST_NOTE_OWNER) &&
+			    owner && !memcmp(owner, GUEST_NOTE_OWNER, sizeof(GUEST_NOTE_OWNER));
 
+		i->claimed |= ours;
 		if (desc > end || desc + n.n_descsz > end)
 			return fail(-ENOEXEC, "the image has a note that is longer than its segment");
-		if (n.n_type == GUEST_NOTE_COKERNEL && n.n_namesz == sizeof(GUEST_NOTE_OWNER) &&
-			!memcmp(i->bytes + name, GUEST_NOTE_OWNER, sizeof(GUEST_NOTE_OWNER)) &&
-			n.n_descsz >= sizeof(*note)) {
+		if (ours && n.n_descsz >= sizeof(*note)) {
 			memcpy(note, i->bytes + desc, sizeof(*note));
 			return 1;
 		}
@@ -81,6 +83,7 @@ static int read_tags(struct image *i, uint64_t at, uint64_t end)
 
 	for (at += 16; at < end && !get(i, at, &tag, sizeof(tag)) && tag.type;
 		at += (tag.size + 7ull) & ~7ull) {
+		i->claimed |= tag.type == GUEST_HRT_HEADER_TAG;
 		if (tag.size < sizeof(tag) || tag.size > end - at)
 			return fail(
 				-ENOEXEC, "the image's Multiboot 2 header has a tag of %u bytes", tag.size);

@@ -16,7 +16,8 @@
 
 #define CLASS	"/sys/class/virtio-ports"
 #define MODULES "/lib/modules"
-#define PORT_MS 3000
+#define PORT_MS  3000
+#define INPUT_MS 20
 
 static void mounts(void)
 {
@@ -115,12 +116,12 @@ static int wait_for_port(const char *name, int flags)
 }
 
 /* The driver learns that the host's end is open a moment after it learns the name, and until then a read would be the end of
- * input. */
-static void settle(int fd)
+ * input, and what is written would be lost. */
+static void settle(int fd, int limit)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	for (int ms = 0; fd >= 0 && ms < 20 && poll(&p, 1, 0) >= 0 && (p.revents & POLLHUP); ms++)
+	for (int ms = 0; fd >= 0 && ms < limit && poll(&p, 1, 0) >= 0 && (p.revents & POLLHUP); ms++)
 		usleep(1000);
 }
 
@@ -153,12 +154,12 @@ int init_linux(struct streams *s)
 	s->agent = wait_for_port(AGENT_PORT, O_RDWR);
 	if (s->agent < 0)
 		return not_alone();
-	s->console = open_port(AGENT_PORT_CONSOLE, O_RDWR);
-	s->in = open_port(GUEST_PORT_STDIN, O_RDONLY);
-	s->out = open_port(GUEST_PORT_STDOUT, O_WRONLY);
-	settle(s->agent);
-	settle(s->in);
-	settle(s->console);
+	s->console = wait_for_port(AGENT_PORT_CONSOLE, O_RDWR);
+	s->in = wait_for_port(GUEST_PORT_STDIN, O_RDONLY);
+	s->out = wait_for_port(GUEST_PORT_STDOUT, O_WRONLY);
+	settle(s->agent, PORT_MS);
+	settle(s->console, PORT_MS);
+	settle(s->in, INPUT_MS); /* its end may be closed for good: there is no input */
 	return 0;
 }
 

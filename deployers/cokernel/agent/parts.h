@@ -74,6 +74,7 @@ struct segment {
 struct image {
 	const uint8_t *bytes;
 	size_t size;
+	bool claimed;	 /* a note or tag of this kind is there, well-formed or not */
 	bool has_header; /* Multiboot 2 HRT header; else the note */
 	uint64_t entry, direct_map;
 	uint64_t lowest, highest; /* physical, of all segments; highest is behind the last byte */
@@ -124,7 +125,8 @@ static inline void *hrt_at(struct hrt *h, uint64_t physical)
 void rings_open(struct hrt *h, int console_port, void (*on_message)(const struct guest_message *m));
 int rings_start(void);
 void rings_send(unsigned type, uint64_t value);
-void rings_drain(void); /* what is left in the rings when the HRT has stopped */
+/* What is left in the rings when the HRT has stopped; a host that takes nothing is waited for (wait_ms) at most. */
+void rings_drain(int wait_ms);
 
 /* slots.c: serves delegated calls, a thread for each slot that is used */
 int slots_start(struct hrt *h);

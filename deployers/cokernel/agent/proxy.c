@@ -30,6 +30,8 @@
 #define LOOK_MS	    50 /* how often the HRT's state is looked at: a panic may come without a bell */
 #define COUNTS_MS   1000
 #define STACK_BYTES (64u * 1024)
+#define LAST_MS	    30000 /* for what an HRT said that ended by itself: less than the deployer waits for a sign of life */
+#define KILLED_MS   2000
 
 static struct hrt hrt;
 static int parent, ended;	 /* (ended): an event, set by the thread that reads messages */
@@ -190,7 +192,7 @@ static int begin(const struct run *r)
 	err = hrt_boot(&hrt);
 	if (err)
 		return err;
-	wire_post(parent, AGENT_ALIVE, NULL, 0); /* before anything that the HRT says */
+	wire_post(parent, AGENT_ALIVE, NULL, 0); /* before all messages of the HRT; the console is another port */
 	err = rings_start();
 	if (!err)
 		err = slots_start(&hrt);
@@ -285,7 +287,7 @@ static void finish(void)
 
 	if (ioctl(hrt.device, COKERNEL_STOP) < 0)
 		note("a CPU of the kernel does not stop: %s", strerror(errno));
-	rings_drain();
+	rings_drain(verdict.how == AGENT_STOPPED ? KILLED_MS : LAST_MS);
 	if (verdict.how == AGENT_FAULTED)
 		words = describe(text + sizeof(verdict), sizeof(text) - sizeof(verdict));
 	verdict.stray = hrt.area->stray;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rings.c: the console and the messages of the HRT. One thread takes what comes out, in order, so that what was printed before EXIT
- * is out before EXIT is heard; another puts in what is typed.
+ * rings.c: the console and the messages of the HRT. One thread takes what comes out; what was printed before EXIT may come behind it,
+ * but is out before the end is told (rings_drain). Another puts in what is typed.
  *
  * Indices that the HRT writes are only ever differences from our own: one that is out of range is said once, and the
  * ring begins anew there.
@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define SPIN_US 30
-#define LAST_MS 2000
 
 struct out { /* a ring that we read */
 	uint8_t *data;
@@ -34,7 +33,7 @@ struct in { /* a ring that we write */
 
 static struct hrt *hrt;
 static int port;
-static bool stopped;
+static int last_ms = -1; /* how long the host is waited for; -1: for ever */
 static struct out console, messages;
 static struct in typed, orders;
 static void (*message_handler)(const struct guest_message *m);
@@ -54,6 +53,12 @@ static void open_in(struct in *i, int number)
 	i->data = (uint8_t *)hrt->area + i->ring->offset;
 }
 
+static void taken(struct out *o, uint64_t n)
+{
+	o->tail += n;
+	__atomic_store_n(&o->ring->tail, o->tail, __ATOMIC_RELEASE);
+}
+
 static uint64_t waiting(struct out *o)
 {
 	uint64_t n = __atomic_load_n(&o->ring->head, __ATOMIC_ACQUIRE) - o->tail;
@@ -64,28 +69,35 @@ static uint64_t waiting(struct out *o)
 		note("the kernel says that %llu bytes are in a ring of %llu: they are skipped",
 			(unsigned long long)n, (unsigned long long)o->bytes);
 	o->complained = true;
-	o->tail += n;
+	taken(o, n);
 	return 0;
 }
 
-static void taken(struct out *o, uint64_t n)
-{
-	o->tail += n;
-	__atomic_store_n(&o->ring->tail, o->tail, __ATOMIC_RELEASE);
-}
-
-/* While the HRT runs a host that does not read holds it up; when it has stopped it is not waited for long. */
+/* While the HRT runs a host that does not read holds it up; when it has stopped it is not waited for without end. */
 static bool can_write(void)
 {
 	struct pollfd p = { .fd = port, .events = POLLOUT };
 
 	for (int waited = 0; port >= 0; waited += 100) {
+		int limit = __atomic_load_n(&last_ms, __ATOMIC_RELAXED);
+
 		if (poll(&p, 1, 100) > 0)
 			return true;
-		if (__atomic_load_n(&stopped, __ATOMIC_RELAXED) && waited >= LAST_MS)
+		if (limit >= 0 && waited >= limit)
 			return false;
 	}
 	return false;
+}
+
+/* Bytes that need no second try: written, or such that cannot be, which is no reason to stop. */
+static size_t put_out(const uint8_t *from, size_t len)
+{
+	ssize_t put = can_write() ? write(port, from, len) : (ssize_t)len;
+
+	if (put >= 0 || (errno != EINTR && errno != EAGAIN && errno != ENOMEM))
+		return put > 0 ? (size_t)put : len;
+	usleep(1000); /* Linux has no memory for it just now */
+	return 0;
 }
 
 static bool drain_console(void)
@@ -96,9 +108,7 @@ static bool drain_console(void)
 		return false;
 	if (n > console.bytes - at)
 		n = console.bytes - at;
-	ssize_t put = can_write() ? write(port, console.data + at, n) : (ssize_t)n;
-	taken(&console,
-		put > 0 ? (uint64_t)put : n); /* a console that cannot be written is no reason to stop */
+	taken(&console, put_out(console.data + at, n));
 	return true;
 }
 
@@ -198,9 +208,9 @@ void rings_send(unsigned type, uint64_t value)
 	pthread_mutex_unlock(&sending);
 }
 
-void rings_drain(void)
+void rings_drain(int wait_ms)
 {
-	__atomic_store_n(&stopped, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&last_ms, wait_ms, __ATOMIC_RELAXED);
 	for (unsigned n = 0; n < 10000 && drain(); n++)
 		; /* a CPU that could not be stopped may go on writing */
 }

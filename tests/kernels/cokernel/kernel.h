@@ -44,6 +44,7 @@ void test_files(void);
 void test_harm(void);
 void test_policy(void);
 void test_hog(void);
+void order(const char *word);
 
 static inline void *at(uint64_t physical)
 {

@@ -11,6 +11,7 @@
  *   pages             page faults of the agent: pages.c       restart       asks to be booted again
  *   call N A B C      a delegated call with numbers           quiet MS      counts interrupts for a while
  *   files  policy  harm  hog   calls with paths; a policy that changes; what must not hurt; no memory left: files.c
+ *   order WORD        writes it to /dev/order, and waits for the ROS's /dev/answer (tests/kernels/saboteur.c)
  */
 #include "kernel.h"
 
@@ -152,11 +153,14 @@ static void nonsense(void)
 	volatile uint32_t *apic = at(0xfee00000);
 	apic[0x310 / 4] = a->ros_apic << 24;
 	apic[0x300 / 4] = a->ros_vector;
-	sleep_ms(300);
-	a->rings[GUEST_MESSAGES_OUT].head = 16;
+	while (s[8].state != GUEST_SLOT_DONE || s[9].state != GUEST_SLOT_DONE)
+		pause();
+	a->rings[GUEST_MESSAGES_OUT].head += 3ull << 40;
 	a->rings[GUEST_CONSOLE_OUT].head = 1ull << 60;
 	apic[0x300 / 4] = a->ros_vector;
-	sleep_ms(300);
+	while (a->rings[GUEST_CONSOLE_OUT].tail != 1ull << 60 ||
+		a->rings[GUEST_MESSAGES_OUT].tail != a->rings[GUEST_MESSAGES_OUT].head)
+		pause(); /* until both are skipped */
 	int served = s[8].state == GUEST_SLOT_DONE && s[8].result == -38 && s[9].state == GUEST_SLOT_DONE &&
 		     s[9].result == -14;
 	uint64_t head = a->rings[GUEST_MESSAGES_OUT].head;
@@ -272,6 +276,8 @@ static void run(void)
 		test_policy();
 	else if (same(what, "hog"))
 		test_hog();
+	else if (same(what, "order"))
+		order(words[1]);
 	else if (same(what, "restart"))
 		message(GUEST_RESTART, 0);
 	else if (same(what, "call"))

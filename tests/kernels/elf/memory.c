@@ -38,6 +38,7 @@ int main(void)
 {
 	char *a, *b, *c;
 	unsigned long sum = 0;
+	char mapped[] = "/tmp/mapped-XXXXXX";
 	int fd;
 
 	signal(SIGSEGV, handler), signal(SIGBUS, handler);
@@ -86,7 +87,7 @@ int main(void)
 	SHOW(sbrk(-(long)MIB) == a + 3 * MIB);
 	SHOW(sbrk(0) == a + 2 * MIB && a[2 * MIB - 1] == 1);
 
-	fd = open("/tmp/mapped", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	fd = mkstemp(mapped);
 	for (int i = 0; i < 3000; i++)
 		dprintf(fd, "%d\n", i);
 	a = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, PAGE);
@@ -96,7 +97,7 @@ int main(void)
 	lseek(fd, PAGE, SEEK_SET);
 	SHOW(read(fd, &sum, 1) == 1 && (char)sum != 'x');
 	SHOW(close(fd));
-	SHOW(unlink("/tmp/mapped"));
+	SHOW(unlink(mapped));
 	SHOW(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, 99, 0) == MAP_FAILED && errno == EBADF);
 	SHOW(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * threads: what a program of POSIX threads may count on, said in one line each, the same on Linux and on reef: locks,
- * barrier, condition, thread-local storage, SSE registers across preemption, timeouts, many threads, standard streams.
+ * barrier, condition, thread-local storage, SSE registers across preemption, timeouts, cancellation, many threads, standard
+ * streams.
  */
 #include <errno.h>
 #include <math.h>
@@ -92,6 +93,45 @@ static void timeout(void)
 	printf("timeout %d\n", err == ETIMEDOUT);
 }
 
+static void *waits(void *sem)
+{
+	sem_wait(sem);
+	return NULL;
+}
+
+/* The request is there before it waits for what it could have. */
+static void *waits_cancelled(void *sem)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	sem_wait(sem);
+	return NULL;
+}
+
+static void cancel(void)
+{
+	void *results[2];
+	pthread_t ids[2];
+	int left = 0;
+	sem_t one, none;
+
+	sem_init(&one, 0, 1);
+	sem_init(&none, 0, 0);
+	pthread_barrier_init(&barrier, NULL, 2);
+	pthread_create(&ids[0], NULL, waits, &none);
+	pthread_create(&ids[1], NULL, waits_cancelled, &one);
+	pthread_barrier_wait(&barrier);
+	pthread_cancel(ids[0]);
+	pthread_cancel(ids[1]);
+	pthread_barrier_wait(&barrier);
+	for (int i = 0; i < 2; i++)
+		pthread_join(ids[i], &results[i]);
+	sem_getvalue(&one, &left);
+	printf("cancelled %d %d left %d\n", results[0] == PTHREAD_CANCELED, results[1] == PTHREAD_CANCELED, left);
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t ids[THREADS];
@@ -114,6 +154,7 @@ int main(int argc, char **argv)
 	printf("count %ld turns %ld own %ld wrong %.1f\n", count, turn, owns, wrong);
 	many();
 	timeout();
+	cancel();
 	while (fgets(line, sizeof(line), stdin))
 		printf("in %s", line);
 	fprintf(stderr, "done\n");

@@ -39,6 +39,7 @@ static void load_tables(struct cpu *c)
 	c->gdt[3] =
 		(sizeof(c->task) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
 	c->gdt[4] = base >> 32;
+	c->gdt[5] = 0x00cf13000000ffff; /* SEGMENT_ABSENT: data, but not present */
 	c->task.io_map = sizeof(c->task);
 	__asm__ volatile("lgdt %0; ltr %w1" ::"m"(p), "r"(24) : "memory");
 	idt_load();

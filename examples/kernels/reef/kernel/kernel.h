@@ -67,7 +67,7 @@ struct cpu { /* %gs points to it; the first fields are known to entry.S by their
 		unsigned count;
 	} cache[CLASSES]; /* malloc.c; preemption off, as for the next */
 	void *spare;
-	uint64_t gdt[5];
+	uint64_t gdt[6];
 	struct {
 		uint32_t reserved0;
 		uint64_t rsp[3], reserved1, stacks[7], reserved2;

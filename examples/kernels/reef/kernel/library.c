@@ -33,6 +33,14 @@ struct library_semaphore {
 int *__errno_location(void);
 int sem_trywait(struct library_semaphore *s);
 int __timedwait_cp(volatile int *word, int value, int clock, const struct timespec *at, int private);
+void pthread_testcancel(void);
+struct library_cleanup { /* what pthread_cleanup_push keeps on the stack */
+	void (*run)(void *arg);
+	void *arg;
+	struct library_cleanup *next;
+};
+void _pthread_cleanup_push(struct library_cleanup *c, void (*run)(void *arg), void *arg);
+void _pthread_cleanup_pop(struct library_cleanup *c, int run);
 
 long __syscall_ret(unsigned long result); /* makes errno */
 long call_enter(long a, long b, long c, long d, long e, long f, long number);
@@ -77,18 +85,26 @@ long syscall(long number, long a, long b, long c, long d, long e, long f)
 	}
 }
 
-/* A value of -1 says that somebody waits and nothing is left. */
+static void waits_no_more(void *s)
+{
+	__atomic_fetch_sub(&((struct library_semaphore *)s)->waiters, 1, __ATOMIC_SEQ_CST);
+}
+
+/* A value of -1 says that somebody waits and nothing is left. A thread may be cancelled here, also while it waits. */
 int sem_timedwait(struct library_semaphore *s, const struct timespec *at)
 {
+	pthread_testcancel();
 	for (int spins = cpu_count > 1 ? SPINS : 0; spins && s->value <= 0 && !s->waiters; spins--)
 		pause_cpu();
 	while (sem_trywait(s)) {
+		struct library_cleanup cleanup;
 		int none = 0, err;
 
 		__atomic_fetch_add(&s->waiters, 1, __ATOMIC_SEQ_CST);
 		__atomic_compare_exchange_n(&s->value, &none, -1, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		_pthread_cleanup_push(&cleanup, waits_no_more, s);
 		err = __timedwait_cp(&s->value, -1, CLOCK_OF_DAY, at, s->private);
-		__atomic_fetch_sub(&s->waiters, 1, __ATOMIC_SEQ_CST);
+		_pthread_cleanup_pop(&cleanup, 1);
 		if (err) {
 			*__errno_location() = err;
 			return -1;
