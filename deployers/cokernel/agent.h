@@ -73,6 +73,8 @@ enum agent_type {
  * matches decides; without one a call is allowed. Refused: -EPERM, counted, and some of them told in LOG. Whatever the policy,
  * calls that would damage the agent or the ROS are refused (mount, reboot, modules, ptrace ...), and those that are the
  * HRT's own affair (memory, threads, signals, the end) are -ENOSYS.
+ * Children of the program (guest.h, GUEST_CALL_FORK) are Linux's own, and their calls pass no policy: one that refuses anything
+ * refuses children, too, unless a rule without a path allows fork (57).
  *
  * While an HRT runs COUNTS comes at least every two seconds, if need be without bytes: a sign of life. What the HRT wrote to
  * stdout and to its console is in the ports' queues before ENDED is: take it before the machine is ended.

@@ -146,6 +146,19 @@ static void *need(size_t len)
 	return p;
 }
 
+static void give_up(const struct client *c, const struct pollfd *p, unsigned count)
+{
+	fprintf(stderr,
+		"kvload: no answer within a minute: %u pairs done, %u to be begun, under way:", pairs_done,
+		pairs_left);
+	for (; count--; c++, p++)
+		if (p->fd >= 0)
+			fprintf(stderr, " %.12s (%zu of %zu sent, %zu of %zu got)", c->request, c->sent,
+				c->request_len, c->have, c->want_len);
+	fputs("\n", stderr);
+	exit(1);
+}
+
 static void run(struct client *c, struct pollfd *p, unsigned count)
 {
 	unsigned open = count;
@@ -153,8 +166,10 @@ static void run(struct client *c, struct pollfd *p, unsigned count)
 	while (open) {
 		int n = poll(p, count, WAIT_MS);
 
-		if (n <= 0)
-			die(n ? "poll" : "no answer within a minute");
+		if (n < 0)
+			die("poll");
+		if (!n)
+			give_up(c, p, count);
 		for (unsigned i = 0; i < count; i++) {
 			if (p[i].revents & POLLOUT)
 				push(&c[i]);

@@ -67,7 +67,7 @@ cat >src/go <<'END'
 echo made >/tmp/mother
 (echo made >/tmp/child)
 (sleep 1000; echo never) &
-(mount -t proc proc /tmp || mknod /tmp/disk b 254 0 || kill -9 1 || chroot / true) 2>/dev/null && echo allowed
+(mount -t proc proc /tmp || mknod /tmp/disk b 254 0 || chroot / true) 2>/dev/null && echo allowed
 (readlink /proc/self/exe)
 (cat /proc/1/environ; ls /proc/1/root/) 2>/dev/null | wc -c
 exit 7

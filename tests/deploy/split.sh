@@ -28,7 +28,7 @@ same fannkuch 7
 same nbody 1000
 same mandelbrot 64
 same matmul 64 2
-[ -z "${SPLIT_ALL:-}" ] || { same spectral-norm 100; same binary-trees 8; same fasta 1000; }
+# (All of them: soak/split-apps.sh.)
 
 # The shell, and what an instance shows.
 instance r 'kernel = reef' 'memory = 64M' 'cpus = 2'

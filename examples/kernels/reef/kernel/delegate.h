@@ -24,6 +24,7 @@ void delegate_interrupt(void); /* the doorbell */
 /* delegate_file.c: a file of the ROS, to be read by the kernel; one of its descriptors as a file (NULL: no memory). */
 long delegate_open(const char *path, struct file **file);
 struct file *delegate_own(uint64_t fd); /* closes it at the end */
+void delegate_exec(void); /* closes what is not to stay open when another program begins */
 int delegate_fd(const struct file *f); /* of such a file; -1: it is none */
 struct file *delegate_stream(uint64_t fd, unsigned flags);
 

@@ -12,10 +12,13 @@ enum {
 	CALL_FSTAT = 5,
 	CALL_POLL = 7,
 	CALL_PREAD = 17,
+	CALL_FCNTL = 72,
 	CALL_OPENAT = 257
 };
-#define AT_FDCWD ((uint64_t)-100)
-#define BUFFER	 65536u
+#define AT_FDCWD   ((uint64_t)-100)
+#define BUFFER	   65536u
+#define F_GETFD	   1u
+#define FD_CLOEXEC 1
 
 struct remote {
 	uint64_t fd;
@@ -132,6 +135,22 @@ long delegate_open(const char *path, struct file **file)
 	r->fd = (uint64_t)fd;
 	r->keep = false;
 	return 0;
+}
+
+/* Descriptors are handed out from the lowest on: behind so many that are free there are none of the program's. */
+#define GAP 64
+
+void delegate_exec(void)
+{
+	unsigned gap = 0;
+
+	for (uint64_t fd = 3; gap < GAP; fd++) {
+		long flags = DELEGATE(CALL_FCNTL, fd, F_GETFD);
+
+		gap = flags < 0 ? gap + 1 : 0;
+		if (flags > 0 && flags & FD_CLOEXEC)
+			DELEGATE(CALL_CLOSE, fd);
+	}
 }
 
 int delegate_fd(const struct file *f)

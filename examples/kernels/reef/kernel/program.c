@@ -406,6 +406,8 @@ CALL(execve)
 	struct file *file;
 	long err = path ? string_in(path, (void *)ARG1, PATH_ROOM) : -ENOMEM;
 
+	if (err > 0 && program_name && delegate_there() && !strcmp(path, "/proc/self/exe"))
+		err = string_in(path, (const char *)program_name, PATH_ROOM); /* the delegate's is another */
 	if (err >= 0)
 		argv = list_in((void *)ARG2, &err);
 	if (argv)
@@ -422,6 +424,8 @@ CALL(execve)
 		region_remove(GUEST_PROGRAM_START, GUEST_PROGRAM_END - GUEST_PROGRAM_START);
 		region_settle();
 		fd_close_all(true);
+		if (delegate_there())
+			delegate_exec();
 		signal_exec();
 		note_path(path);
 		current_thread()->fs = 0;
