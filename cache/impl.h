@@ -88,7 +88,8 @@ struct cache {
 	struct chunk_fetch *batch;  /* to be asked for at the end of this round of the loop */
 	struct chunk_fetch *others; /* another process fetches them now */
 	struct timer *others_timer;
-	struct chunk_fetch *come;   /* small ones that somebody waits for, to be verified at the end of this round */
+	struct chunk_fetch *come; /* their bytes are here, to be verified at the end of this round */
+	struct chunk_fetch **come_end;
 	uint64_t ahead;		    /* bytes under way that nobody waits for yet */
 	uint64_t unkept;	    /* verified, answered, and not yet written */
 	char *spare[SPARES];	    /* buffers of spans that are used again */

@@ -21,10 +21,10 @@
 #define MAX_SPAN   (1u << 20)
 #define MIN_WINDOW (64u << 10)
 #define MAX_WINDOW (8u << 20)
-#define MAX_AHEAD  (32u << 20) /* under way in all, for nobody yet */
-#define NEAR	   16u	       /* chunks that a reader may leave out and still go forward */
-#define MAX_UNKEPT (16u << 20) /* if the disk is that far behind, who reads waits for it */
-#define MAX_BATCH  (128u << 10)
+#define MAX_AHEAD  (32u << 20)	/* under way in all, for nobody yet */
+#define NEAR	   16u		/* chunks that a reader may leave out and still go forward */
+#define MAX_UNKEPT (16u << 20)	/* if the disk is that far behind, who reads waits for it */
+#define MAX_BATCH  (128u << 10) /* of a job */
 #define SMALL	   (32u << 10)
 #define FAILED_NS  UINT64_C(3000000000)
 #define OTHERS_NS  UINT64_C(2000000000)
@@ -86,7 +86,6 @@ struct batch { /* small neighbours are one job */
 	struct cache *cache;
 	struct chunk_fetch *first; /* linked by (batched) */
 	uint64_t raw;
-	bool ahead; /* nobody waits: verified and written in one job */
 };
 
 static void put_source(struct chunk_fetch *f)
@@ -103,8 +102,7 @@ static void put_source(struct chunk_fetch *f)
 static void keep_run(void *arg)
 {
 	for (struct chunk_fetch *f = ((struct batch *)arg)->first; f; f = f->batched)
-		if (!f->err)
-			chunk_keep(f);
+		chunk_keep(f);
 }
 
 static void keep_done(void *arg)
@@ -123,8 +121,6 @@ static void verify_run(void *arg)
 	const struct batch *b = arg;
 	for (struct chunk_fetch *f = b->first; f; f = f->batched)
 		chunk_verify(f);
-	if (b->ahead)
-		keep_run(arg);
 }
 
 /* What is wrong ends here; the rest is answered, and then written. */
@@ -135,10 +131,6 @@ static void verify_done(void *arg)
 	struct chunk_fetch *all = b->first, *next, **end = &b->first;
 	bool now = c->unkept < MAX_UNKEPT;
 	b->raw = 0;
-	if (b->ahead) {
-		keep_done(b);
-		return;
-	}
 	for (struct chunk_fetch *f = all; f; f = next) {
 		next = f->batched;
 		if (f->err) {
@@ -172,68 +164,74 @@ static void submit(struct cache *c, struct chunk_fetch *first)
 {
 	if (!first)
 		return;
-	struct batch *b = batch_new(c, first);
-	b->ahead = true;
-	for (struct chunk_fetch *f = first; f; f = f->batched) {
+	for (struct chunk_fetch *f = first; f; f = f->batched)
 		f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
-		b->ahead &= !f->waits;
-	}
-	cache_job(c, verify_run, verify_done, b);
+	cache_job(c, verify_run, verify_done, batch_new(c, first));
 }
 
-static void verify_now(void *arg)
+/* Can the loop verify it itself? Whatever a stranger packed, also what it takes to get there must be small. */
+static bool is_small(const struct tree_chunk *k)
+{
+	return k->raw <= SMALL && k->packed <= 2 * SMALL && k->inner <= SMALL;
+}
+
+/* What came in this round of the loop, whoever sent it: the fewer jobs, the fewer threads are woken up. */
+static void arrived(void *arg)
 {
 	struct cache *c = arg;
-	struct batch *b = batch_new(c, c->come);
+	struct chunk_fetch *all = c->come, *next, *now = NULL, *later = NULL;
+	uint64_t raw = 0;
 	c->come = NULL;
-	verify_run(b);
-	verify_done(b);
+	for (struct chunk_fetch *f = all; f; f = next) {
+		struct chunk_fetch **list = f->waits && is_small(chunk_of(f)) && !c->closing ? &now : &later;
+		next = f->batched;
+		if (list == &later && raw && raw + chunk_of(f)->raw > MAX_BATCH) {
+			submit(c, later);
+			later = NULL;
+			raw = 0;
+		}
+		raw += list == &later ? chunk_of(f)->raw : 0;
+		f->batched = *list;
+		*list = f;
+	}
+	submit(c, later);
+	if (now) {
+		struct batch *b = batch_new(c, now);
+		verify_run(b);
+		verify_done(b);
+	}
 	cache_unref(c);
 }
 
-/* Of (f) the packed bytes are there. What the loop verifies itself is put aside: this may be called by curl, which
- * does not want to be called while it does so. */
-static void verify(struct cache *c, struct chunk_fetch *f, struct batch *b)
+/* Of (f) the packed bytes are there. It is put aside, because this may be called by curl, which does not want to be
+ * called while it does so. */
+static void verify(struct cache *c, struct chunk_fetch *f)
 {
-	const struct tree_chunk *k = chunk_of(f);
-	uint32_t raw = k->raw;
-	bool small = raw <= SMALL && k->packed <= 2 * SMALL &&
-		     k->inner <= SMALL; /* also what it takes to get there */
-	if (f->waits && small && !c->closing) {
-		if (!c->come) {
-			c->refs++;
-			loop_defer(c->loop, verify_now, c);
-		}
-		f->batched = c->come;
-		c->come = f;
-		return;
+	if (!c->come) {
+		c->refs++;
+		loop_defer(c->loop, arrived, c);
+		c->come_end = &c->come;
 	}
-	if (b->raw && b->raw + raw > MAX_BATCH) {
-		submit(c, b->first);
-		*b = (struct batch){ 0 };
-	}
-	f->batched = b->first;
-	b->first = f;
-	b->raw += raw;
+	f->batched = NULL;
+	*c->come_end = f;
+	c->come_end = &f->batched;
 }
 
 static void span_some(void *arg, size_t have)
 {
 	struct span *s = arg;
-	struct batch b = { 0 };
 	s->ref->came += have - s->have;
 	s->have = have;
 	for (; s->next < s->count; s->next++) {
 		struct chunk_fetch *f = s->list[s->next];
 		const struct tree_chunk *c = chunk_of(f);
 		if (c->blob_off - s->off + c->packed > have)
-			break;
+			return;
 		f->span = s;
 		f->packed = s->buf + (c->blob_off - s->off);
 		s->refs++;
-		verify(s->cache, f, &b);
+		verify(s->cache, f);
 	}
-	submit(s->cache, b.first);
 }
 
 /* --- the end of a span ------------------------------------------------------------------------- */
@@ -262,14 +260,12 @@ static void spooled(void *arg, int err, const struct why *why, struct spool *spo
 		fail_rest(s, err, why);
 		return;
 	}
-	struct batch b = { 0 };
 	for (; s->next < s->count; s->next++) {
 		struct chunk_fetch *f = s->list[s->next];
 		f->spool = spool_ref(spool);
 		f->packed = spool_bytes(spool) + chunk_of(f)->blob_off;
-		verify(s->cache, f, &b);
+		verify(s->cache, f);
 	}
-	submit(s->cache, b.first);
 	import_layer(s->view, s->list[0]->chunk, spool);
 	spool_put(spool);
 	span_put(s);
