@@ -224,7 +224,7 @@ help:
 	@echo 'make check-asan  the same with the address and undefined-behaviour sanitizers'
 	@echo 'make check-tsan  the same with the thread sanitizer'
 	@echo 'make soak        hundreds of boots, kills and streams (SOAK=$(SOAK))'
-	@echo 'make bench       a table of figures beside bare QEMU, a pipe and ext4'
+	@echo 'make bench       a table of figures beside bare QEMU, a pipe, ext4 and other mounts'
 	@echo 'make lint        include arrows, headers alone, manual, shell scripts'
 	@echo 'make format      clang-format over all C files'
 	@echo 'make install     to $$(DESTDIR)$$(PREFIX) (PREFIX=$(PREFIX)); make uninstall removes it'

@@ -32,7 +32,7 @@ tree_mount() { # READER
 		AT=$M/kernels/big/1.0 ;;
 	ext4) AT=$T/big ;;
 	squashfuse_ll) squashfuse_ll "$T/big.squashfs" "$T/p" ;;
-	fuse-overlayfs) fuse-overlayfs -o "lowerdir=$T/big" "$T/p" ;;
+	fuse-overlayfs) fuse-overlayfs -o "lowerdir=$T/big" "$T/p" 2>/dev/null ;;
 	esac || exit 1
 	stat "$AT/src/tree" "$AT/images/1g" >/dev/null
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* mapped.c: mapped FILE OFFSET TEXT: writes TEXT into FILE through a shared mapping, and nothing else. */
+/*
+ * mapped FILE OFFSET [TEXT]: through a shared mapping, writes TEXT into FILE, or copies 4096 bytes of it to stdout; and
+ * nothing else.
+ */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,31 +11,34 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define BLOCK 4096
+
 int main(int argc, char **argv)
 {
 	struct stat st;
-	size_t off, len;
-	char *p;
-	int fd;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: mapped FILE OFFSET TEXT\n");
+	if (argc != 3 && argc != 4) {
+		fprintf(stderr, "usage: mapped FILE OFFSET [TEXT]\n");
 		return 2;
 	}
-	off = strtoul(argv[2], NULL, 10);
-	len = strlen(argv[3]);
-	fd = open(argv[1], O_RDWR | O_CLOEXEC);
+	const char *text = argc == 4 ? argv[3] : NULL;
+	size_t off = strtoul(argv[2], NULL, 10), len = text ? strlen(text) : BLOCK;
+	int fd = open(argv[1], (text ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || off + len > (size_t)st.st_size) {
 		perror(argv[1]);
 		return 1;
 	}
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char *p = mmap(NULL, (size_t)st.st_size, PROT_READ | (text ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED) {
 		perror("mmap");
 		return 1;
 	}
-	memcpy(p + off, argv[3], len);
-	if (msync(p, (size_t)st.st_size, MS_SYNC) < 0 || munmap(p, (size_t)st.st_size) < 0 || close(fd) < 0) {
+	if (text)
+		memcpy(p + off, text, len);
+	else if (fwrite(p + off, len, 1, stdout) != 1 || fflush(stdout))
+		return 1;
+	if ((text && msync(p, (size_t)st.st_size, MS_SYNC) < 0) || munmap(p, (size_t)st.st_size) < 0 ||
+		close(fd) < 0) {
 		perror("msync");
 		return 1;
 	}

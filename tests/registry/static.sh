@@ -23,6 +23,10 @@ before=$(fetched)
 dd if="$M/kernels/art/1.0/images/kernel.img" bs=4k count=1 skip=1000 status=none >"$T/part"
 ok "4 KiB in the middle" cmp -n 4096 -i 0:$((1000 * 4096)) "$T/part" "$T/k/images/kernel.img"
 ok "cost at most 512 KiB" [ $(($(fetched) - before)) -le $((512 * 1024)) ]
+before=$(fetched)
+"$TOOLS/mount/mapped" "$M/kernels/art/1.0/images/kernel.img" $((1700 * 4096)) >"$T/part"
+ok "4 KiB of a mapping" cmp -n 4096 -i 0:$((1700 * 4096)) "$T/part" "$T/k/images/kernel.img"
+ok "cost no more ($(($(fetched) - before)))" [ $(($(fetched) - before)) -le $((512 * 1024)) ]
 ok "all of it is the same" same "$T/k" "$M/kernels/art/1.0"
 "$DIVERFS" publish "$T/k" "$T/www/layout" art:2.0 >/dev/null
 appears() { [ -e "$M/kernels/art/2.0/digest" ]; }
