@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* catalog.c: the catalog's file, names and trees; catalog_docs.c searches. These two alone include sqlite3. */
+/* catalog.c: the catalog's file, names and trees; catalog_docs.c searches. They and
+ * catalog_rank.c alone include sqlite3. */
 #include "cache/catalog.h"
 
 #include "cache/catalog_inner.h"
@@ -33,6 +34,8 @@ static int try_open(const char *path, sqlite3 **db)
 		rc = sqlite3_exec(*db, schema, NULL, NULL, NULL);
 		if (rc == SQLITE_OK)
 			rc = sqlite3_exec(*db, catalog_docs_schema, NULL, NULL, NULL);
+		if (rc == SQLITE_OK)
+			rc = catalog_rank_add(*db);
 		if (rc != SQLITE_BUSY)
 			break;
 		usleep(10000);

@@ -136,7 +136,7 @@ void catalog_add_names(struct catalog *c, const struct names *names, catalog_unk
 /* --- finding ---------------------------------------------------------------------------------- */
 
 #define SCORED(where)                                                                                        \
-	"SELECT k.name, k.digest FROM (SELECT rowid AS id, bm25(docs, 10, 4, 6, 1, 2, 2, 2, 4) AS score "    \
+	"SELECT k.name, k.digest FROM (SELECT rowid AS id, goodness(docs) AS score "                         \
 	"FROM docs"                                                                                          \
 	" WHERE docs MATCH ?1" where " ORDER BY score LIMIT ?2) AS d JOIN kernels AS k ON k.id = d.id"       \
 	" ORDER BY d.score, k.name"

@@ -18,6 +18,8 @@ struct catalog {
 
 /* For catalog_open, besides catalog.c's own. */
 extern const char catalog_docs_schema[];
+/* Gives docs the function goodness(docs), the smaller the better: an SQLite error code. */
+int catalog_rank_add(sqlite3 *db);
 
 /* NULL, and a line in the log, if it is wrong. */
 sqlite3_stmt *catalog_prepare(struct catalog *c, const char *sql);

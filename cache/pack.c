@@ -19,7 +19,7 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
-#include <xxhash.h>
+#include <xxh_x86dispatch.h> /* (the library picks what this CPU does best) */
 
 /* A read-only mapping of a pack's marks. One that was replaced stays until the pack is detached: a reader may still
  * look at it, without a lock. */

@@ -38,6 +38,14 @@ static int bad_chunk(const struct view *v, uint32_t chunk, struct why *why)
 	return why_prefix(why, "%s:%s: %s", v->name, v->tag, path.len ? path.data : "?");
 }
 
+/* (packed) is what the registry gave. */
+static int unpack(
+	const struct view *v, const struct tree_chunk *c, const void *packed, void *buf, struct why *why)
+{
+	int err = chunk_unpack(c, packed, buf, why);
+	return err ? why_prefix(why, "registry %s", v->registry->where) : 0;
+}
+
 static int fetch_chunk(const struct view *v, const struct tree_chunk *c, void *buf, struct why *why)
 {
 	const struct tree_layer *l = &v->content->tree->layers[c->layer];
@@ -55,7 +63,7 @@ static int fetch_chunk(const struct view *v, const struct tree_chunk *c, void *b
 	if (!err)
 		v->cache->fetched += c->packed;
 	if (!err && packed)
-		err = chunk_unpack(c, packed, buf, why);
+		err = unpack(v, c, packed, buf, why);
 	return err;
 }
 
@@ -127,7 +135,7 @@ void chunk_verify(struct chunk_fetch *f)
 	if (c->kind != CHUNK_RAW) {
 		f->owned = xmalloc(c->raw);
 		f->data = f->owned;
-		f->err = chunk_unpack(c, f->packed, f->owned, &f->why);
+		f->err = unpack(f->view, c, f->packed, f->owned, &f->why);
 	}
 	if (!f->err)
 		f->err = check_chunk(f->view, f->chunk, f->data, &f->why);

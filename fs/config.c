@@ -443,7 +443,7 @@ int config_settle(
 			: l->cpus ? l->cpus
 				  : 1,
 		.cmdline = either(c->cmdline, l->cmdline, ""),
-		.machine = either(c->machine, l->machine, "auto"),
+		.machine = m == MODE_SPLITVM ? "pc" : either(c->machine, l->machine, "auto"),
 		.accel = either(c->accel, NULL, "auto"),
 		.console = either(c->console, l->console, "serial"),
 		.build = either(c->build, k->build, ""),

@@ -78,11 +78,16 @@ int config_disk(struct config *c, const char *key, const char *value, struct why
 
 int config_check_devices(const struct config *c, int mode, struct why *why)
 {
-	if (mode == MODE_FULLVM || !c->disk)
+	if (mode == MODE_FULLVM)
 		return 0;
-	return why_fail(why, -EINVAL,
-		"disk: a kernel in %s has none; files come from src/, root and files (or take mode = fullVM, "
-		"or leave "
-		"the line out)",
-		kernel_mode_names[mode]);
+	if (c->disk)
+		return why_fail(why, -EINVAL,
+			"disk: a kernel in %s has none; files come from src/, root and files (or take mode = "
+			"fullVM, or leave the line out)",
+			kernel_mode_names[mode]);
+	if (c->machine && strcmp(c->machine, "microvm") == 0)
+		return why_fail(why, -EINVAL,
+			"machine: the Linux of %s needs a pc (take machine = auto, or leave the line out)",
+			kernel_mode_names[mode]);
+	return 0;
 }

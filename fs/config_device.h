@@ -9,7 +9,7 @@
 
 int config_net(struct config *c, const char *key, const char *value, struct why *why);
 int config_disk(struct config *c, const char *key, const char *value, struct why *why);
-/* -EINVAL if (mode) has no such devices. */
+/* -EINVAL if (mode) has no such devices, or not that machine. */
 int config_check_devices(const struct config *c, int mode, struct why *why);
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define READ_MAX      (1u << 20)
+#define PUSH_MAX      (32u << 10)
 #define FAIL_AFTER_NS 5000000000u /* how long a view whose content did not come fails at once */
 
 int cache_errno(int err)
@@ -87,14 +88,24 @@ static void reading_done(void *arg, int err, const struct why *why, const void *
 	free(r);
 }
 
+static char room[READ_MAX]; /* the loop's; every answer is copied */
+
+void content_push(struct fs *fs, struct node n, struct view *v, uint32_t index)
+{
+	struct entry e;
+	if (view_entry(v, index, &e) || e.type != ENTRY_FILE || !e.size || e.size > PUSH_MAX)
+		return;
+	if (view_read_now(v, index, 0, room, (size_t)e.size) == (ssize_t)e.size)
+		ops_store(fs, n, room, (size_t)e.size);
+}
+
 void content_read(struct fs *fs, fuse_req_t req, struct node n, struct view *v, uint32_t index, size_t size,
 	uint64_t off, uint64_t stalled_until_ns, content_stalled_fn *stalled)
 {
-	static char data[READ_MAX];
 	size = size < READ_MAX ? size : READ_MAX;
-	ssize_t got = view_read_now(v, index, off, data, size);
+	ssize_t got = view_read_now(v, index, off, room, size);
 	if (got >= 0) {
-		reply_data(req, data, (size_t)got);
+		reply_data(req, room, (size_t)got);
 		return;
 	}
 	if (got != -EAGAIN) {

@@ -17,6 +17,9 @@ typedef void content_stalled_fn(struct fs *fs, struct node n, uint64_t until_ns)
 /* Answers (req), the read of (n), which is entry (index) of (v). */
 void content_read(struct fs *fs, fuse_req_t req, struct node n, struct view *v, uint32_t index, size_t size,
 	uint64_t off, uint64_t stalled_until_ns, content_stalled_fn *stalled);
+/* A small file whose content is here goes into the kernel's cache, so that its first reader need not ask. Before the open is
+ * answered, and only if (n) was never open before (ops_store). */
+void content_push(struct fs *fs, struct node n, struct view *v, uint32_t index);
 /* The part of a text that a read asks for. */
 void content_text(fuse_req_t req, const char *text, size_t len, size_t size, uint64_t off);
 /* What the caller is told of an error of the cache. */

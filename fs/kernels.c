@@ -406,11 +406,15 @@ static void names_opendir(struct fs *fs, fuse_req_t req, struct node n, struct f
 	ask_names(fs, &(struct ask){ .req = req, .dir = n, .then = opendir_known, .fi = *fi });
 }
 
-/* Names only: what a tag shows is asked for by whoever looks it up. */
+/* Of a tag the name only: what it shows is asked for by whoever looks it up. */
 static void child_attr(struct fs *fs, const struct child *c, struct attr *a)
 {
-	*a = (struct attr){ .node = { NODE_NAMES, 0, c->dir }, .mode = S_IFDIR };
-	if (c->tag && !views_node(fs, c->tag->name, c->tag->tag, c->tag->digest, &a->node))
+	if (!c->tag) {
+		dir_attr(fs, c->dir, a);
+		return;
+	}
+	*a = (struct attr){ .mode = S_IFDIR };
+	if (!views_node(fs, c->tag->name, c->tag->tag, c->tag->digest, &a->node))
 		a->node = (struct node){ NODE_NAMES, NODE_A_MAX,
 			1 }; /* a number must be there; none is known yet */
 }

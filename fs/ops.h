@@ -137,6 +137,10 @@ void search_attr(struct fs *fs, struct attr *a);
 void ops_forget_entry(struct fs *fs, struct node dir, const char *name);
 void ops_forget_attr(struct fs *fs, struct node n);
 
+/* Gives the kernel the content of (n), from its beginning. It waits for reads of (n) that are under way, which only the
+ * loop can answer: so never for a node that may be open (PITFALLS 3). */
+void ops_store(struct fs *fs, struct node n, char *data, size_t size);
+
 /* The session is made, mounted and watched by the loop; fs->own_dev is known then. */
 struct fuse_args;
 int ops_mount(struct fs *fs, struct fuse_args *args, struct why *why);

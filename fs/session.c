@@ -108,6 +108,13 @@ void ops_forget_attr(struct fs *fs, struct node n)
 	forget_later(fs, n, NULL);
 }
 
+void ops_store(struct fs *fs, struct node n, char *data, size_t size)
+{
+	struct fuse_bufvec whole = FUSE_BUFVEC_INIT(size);
+	whole.buf[0].mem = data;
+	fuse_lowlevel_notify_store(fs->session, node_ino(n), 0, &whole, 0);
+}
+
 void ops_poll_notify(struct fuse_pollhandle *ph)
 {
 	fuse_lowlevel_notify_poll(ph);

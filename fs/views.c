@@ -3,6 +3,10 @@
  * views.c: what is below kernels/<name>/<tag>/: the entries of an artifact, and two files that are not in it:
  * run and cached. All of it but cached never changes, so the kernel may keep it for ever; an entry's node
  * number is the view's number and the entry's index, and nothing is kept per entry.
+ *
+ * A listing may tell what files are like, too. For whoever looks at them next that saves a question each; for find(1),
+ * which does not, the kernel makes inodes in vain, which doubles its time (and each is 1 KiB of the kernel's memory).
+ * So each question for a file earns some listings that tell it; without questions they are used up.
  */
 #include "fs/content.h"
 #include "fs/kernels.h"
@@ -15,6 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TELL	 8 /* listings that tell what files are like, for each question for a file */
+#define TELL_MAX 4096
+
 enum { EXTRA_RUN = VIEW_EXTRA, EXTRA_CACHED, EXTRA_END };
 static const char *const extra_names[] = { "run", "cached" };
 
@@ -22,6 +29,8 @@ struct slot {
 	struct view *view; /* NULL: nobody is in it */
 	uint64_t lookups;  /* that the kernel has not taken back, all entries together */
 	uint64_t stalled_until_ns;
+	unsigned tell;	 /* so many more listings tell what files are like */
+	uint8_t *opened; /* a bit an entry; NULL: none was yet */
 };
 
 static struct slot *slot_of(struct fs *fs, struct node n)
@@ -125,7 +134,7 @@ static int64_t number_for(struct kernels *k, const char *name, const char *refer
 	if (k->slots[id].view)
 		view_put(v);
 	else
-		k->slots[id].view = v;
+		k->slots[id] = (struct slot){ .view = v, .tell = TELL };
 	return id;
 }
 
@@ -217,6 +226,13 @@ void views_lookup_tag(
 	cache_view(fs->cache, o->name, o->reference, opening_done, o);
 }
 
+static void slot_free(struct slot *s)
+{
+	view_put(s->view);
+	free(s->opened);
+	*s = (struct slot){ 0 };
+}
+
 static void views_forget(struct fs *fs, struct node n, uint64_t nlookup)
 {
 	struct slot *s = fs->kernels ? slot_of(fs, n) : NULL;
@@ -225,8 +241,7 @@ static void views_forget(struct fs *fs, struct node n, uint64_t nlookup)
 	s->lookups -= nlookup < s->lookups ? nlookup : s->lookups;
 	if (s->lookups)
 		return;
-	view_put(s->view);
-	s->view = NULL;
+	slot_free(s);
 }
 
 /* --- the class --------------------------------------------------------------------------------- */
@@ -256,6 +271,8 @@ static void views_lookup(struct fs *fs, fuse_req_t req, struct node dir, const c
 		err = view_lookup(s->view, dir.b, name, &e);
 		if (!err)
 			entry_attr(dir, &e, &a);
+		if (!err && e.type != ENTRY_DIR)
+			s->tell += s->tell < TELL_MAX ? TELL : 0;
 	}
 	if (err == -ENOENT) {
 		reply_absent(req, TTL_EVER);
@@ -290,6 +307,19 @@ static void views_readlink(struct fs *fs, fuse_req_t req, struct node n)
 		reply_link(req, e.target);
 }
 
+/* Is it opened for the first time since the kernel knows the view? */
+static bool first_open(struct slot *s, uint32_t index)
+{
+	uint8_t bit = (uint8_t)(1u << index % 8);
+	if (index >= view_count(s->view))
+		return false;
+	if (!s->opened)
+		s->opened = xcalloc(view_count(s->view) / 8 + 1, 1);
+	bool first = !(s->opened[index / 8] & bit);
+	s->opened[index / 8] |= bit;
+	return first;
+}
+
 static void views_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi)
 {
 	struct slot *s = slot_of(fs, n);
@@ -304,8 +334,11 @@ static void views_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse
 		fi->direct_io = 1;
 	} else {
 		fi->keep_cache = 1;
-		if (n.b < VIEW_EXTRA)
+		if (n.b < VIEW_EXTRA) {
 			view_hold(s->view, n.b);
+			if (first_open(s, n.b))
+				content_push(fs, n, s->view, n.b);
+		}
 	}
 	reply_open(req, n, fi);
 }
@@ -353,6 +386,17 @@ static void views_opendir(struct fs *fs, fuse_req_t req, struct node n, struct f
 	reply_opendir(req, n, fi);
 }
 
+/* Where the kernel asks in the middle of a directory, it does so because somebody looked at what came before. */
+static bool tells_files(struct slot *s, uint64_t off)
+{
+	if (off)
+		return true;
+	if (!s->tell)
+		return false;
+	s->tell--;
+	return true;
+}
+
 /* Position 0 is ".", 1 "..", then the children by index, then, in the root, run and cached. */
 static void views_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t off, struct listing *l,
 	struct fuse_file_info *fi)
@@ -365,6 +409,7 @@ static void views_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t
 		reply_err(req, s ? -ENOTDIR : -ESTALE);
 		return;
 	}
+	bool files = tells_files(s, off);
 	uint64_t children = 2 + (uint64_t)dir.child_count,
 		 end = children + (n.b ? 0 : EXTRA_END - VIEW_EXTRA);
 	for (; more && off < end; off++) {
@@ -376,6 +421,8 @@ static void views_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t
 			if (view_entry(s->view, dir.first_child + (uint32_t)(off - 2), &e))
 				break;
 			entry_attr(n, &e, &a);
+			if (e.type != ENTRY_DIR && !files)
+				a.nlink = 0;
 			name = e.name;
 		} else {
 			extra_attr(fs,
@@ -434,7 +481,7 @@ void views_free(struct fs *fs)
 	struct kernels *k = fs->kernels;
 	for (uint32_t i = 0; i < k->keys.count; i++)
 		if (k->slots[i].view)
-			view_put(k->slots[i].view);
+			slot_free(&k->slots[i]);
 	free(k->slots);
 	free(k->run_text);
 	intern_free(&k->keys);

@@ -43,7 +43,7 @@ wait_for "a prompt" says r '^reef> '
 wait_for "what was typed before it is read, without more being typed" says r '^typed early'
 put ps console
 wait_for "what is typed is read, and both CPUs are there" says r '^cpu 1:'
-like "status" "$(tr '\n' ' ' <status)" 'mode splitVM .*cpus 2 .*memory 64M ros ros:[0-9.]+ ros_cpus 1 ros_memory 256M'
+like "status" "$(tr '\n' ' ' <status)" 'mode splitVM .*cpus 2 machine pc .*memory 64M ros ros:[0-9.]+ ros_cpus 1 ros_memory 256M'
 like "timeline" "$(cut -d' ' -f1 timeline | tr '\n' ' ')" 'launch ros .*boot'
 put 'test 1' console
 wait_for "threads, locks, memory on two CPUs" says r 'tests? passed|all passed|passed'
@@ -72,6 +72,10 @@ like "which is told" "$(cat error)" 'the kernel failed, and the ROS lived on:.*'
 ok "deploy once more" put splitVM deploy
 ok "stop" put stop ctl
 like "asked for" "$(cat wait)" '^(143|137)$'
+
+instance microvm 'kernel = reef' 'machine = microvm'
+fails "a microvm is not split" "Invalid argument" put splitVM ../microvm/deploy
+like "and why" "$(cat ../microvm/error)" 'machine: the Linux of splitVM needs a pc'
 
 cd / || exit 1
 wait_for "nothing is left" no_process 'qemu-system|/diverfs-splitvm '

@@ -40,4 +40,15 @@ inodes=$(find kernels -printf '%i\n' | sort | uniq -d)
 is "no two files have one inode number" "$inodes" ""
 is "stat by digest shows the same" "$(cat "kernels/hello/$(cat kernels/hello/1.0/digest)/digest")" "$(cat kernels/hello/1.0/digest)"
 cd / && ok "unmounts" unmount_registry
+
+# Whoever opens a file first gets its content with the answer, while others ask for it, too.
+(cd "$BUILD/stage/reef/src" && find . -type f -print0 | xargs -0 sha256sum | sort) >"$T/sums"
+mount_registry
+for i in $(seq 8); do
+	sort -R --random-source=<(yes "$i") "$T/sums" | cut -c67- |
+		(cd "$M/kernels/reef/1.0/src" && timeout 60 xargs sha256sum) | sort >"$T/read$i" &
+done
+for p in $(jobs -p); do wait "$p"; done
+is "eight read the same $(wc -l <"$T/sums") files at once" "$(cmp "$T/sums" "$T/read1")$(sha256sum "$T"/read? | cut -c-64 | uniq -c | awk '{ print $1 }')" 8
+ok "unmounts again" unmount_registry
 is "the mount point is empty again" "$(ls -A "$M")" ""

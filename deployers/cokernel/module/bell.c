@@ -15,6 +15,8 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
+#include <asm/sync_bitops.h>
+
 #include "cok.h"
 
 static DEFINE_SPINLOCK(bells_lock);
@@ -126,13 +128,14 @@ void bell_drop(struct lease *l)
 	spin_unlock_irq(&bells_lock);
 }
 
-/* Its bit may have been set without an interrupt, when nobody seemed to sleep. */
+/* Its bit may have been set without an interrupt, when nobody seemed to sleep. (sync_: a Linux that runs on one CPU patches the
+ * lock out of its ordinary atomic operations, but the HRT is another CPU.) */
 static bool was_rung(struct lease *l, u32 n)
 {
 	struct waiter *w = &l->waiters[n];
 
 	if (n < l->slot_count && READ_ONCE(l->area->pending[n / 64]) & 1ull << n % 64 &&
-		test_and_clear_bit(n % 64, (unsigned long *)&l->area->pending[n / 64]))
+		sync_test_and_clear_bit(n % 64, (unsigned long *)&l->area->pending[n / 64]))
 		return true;
 	return READ_ONCE(w->rung) && xchg(&w->rung, 0);
 }

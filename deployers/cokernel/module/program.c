@@ -5,8 +5,8 @@
  * partition, and the page is inserted as that table allows. If it is not there yet, the HRT is asked for it, through
  * the slot that the thread serves.
  *
- * An entry that was used gets GUEST_PTE_SHARED, so that the HRT knows when it must have pages forgotten. Walking and inserting
- * hold (pages) for reading and forgetting holds it for writing: who has forgotten can be sure.
+ * An entry that was used gets GUEST_PTE_SHARED (sync_: see bell.c), so that the HRT knows when it must have pages forgotten.
+ * Walking and inserting hold (pages) for reading and forgetting holds it for writing: who has forgotten can be sure.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -67,7 +67,7 @@ static int walk(struct lease *l, unsigned long address, bool write, struct found
 		 PAGE_SHIFT;
 	if (!memory_has(l, (u64)f->pfn << PAGE_SHIFT, PAGE_SIZE))
 		return -EFAULT;
-	if (!(value & GUEST_PTE_SHARED) && cmpxchg(entry, value, value | GUEST_PTE_SHARED) != value)
+	if (!(value & GUEST_PTE_SHARED) && sync_cmpxchg(entry, value, value | GUEST_PTE_SHARED) != value)
 		return -EAGAIN;
 	return 0;
 }
