@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vmfiles.c: files for who may open next to nothing.
+ * vmfiles.c: files for who may open next to nothing, and how it is started.
  */
 #include "deployers/vmfiles.h"
 
@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,7 +27,9 @@ int vm_copy_file(int fd, const char *path, struct why *why)
 	return io_steal(&copy);
 }
 
-int vm_own_kvm(void *arg)
+/* For child.prepare, as root: QEMU will be nobody, and /dev/kvm may be root's alone. So it gets a node of its own,
+ * seen by no other process. */
+static int own_kvm(void *arg)
 {
 	static const char place[] = "/mnt", node[] = "/mnt/kvm";
 	struct stat st;
@@ -42,4 +45,27 @@ int vm_own_kvm(void *arg)
 		mount(node, "/dev/kvm", NULL, MS_BIND, NULL) < 0 || umount2(place, MNT_DETACH) < 0)
 		return -errno;
 	return 0;
+}
+
+pid_t vm_spawn(const struct arguments *a, const int *fds, size_t count, int words, bool kvm, struct why *why)
+{
+	const struct child_limit limits[] = { { RLIMIT_CORE, 0 } };
+	autofree int *keep = xcalloc(count + 1, sizeof(*keep));
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (fds[i] >= 0)
+			keep[n++] = fds[i];
+	struct child c = {
+		.argv = (const char *const *)a->item,
+		.out = words,
+		.err = words,
+		.keep = keep,
+		.keep_count = n,
+		.limits = limits,
+		.limit_count = 1,
+		.drop = true,
+		.prepare = kvm && !child_keeps_kvm() ? own_kvm : NULL,
+	};
+	return child_spawn(&c, why);
 }

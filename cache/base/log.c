@@ -145,41 +145,19 @@ static void vlog(enum log_level level, int priority, const char *fmt, va_list ap
 	errno = saved;
 }
 
-void log_error(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vlog(LOG_LEVEL_ERROR, LOG_ERR, fmt, ap);
-	va_end(ap);
-}
-
-void log_warn(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vlog(LOG_LEVEL_WARN, LOG_WARNING, fmt, ap);
-	va_end(ap);
-}
-
-void log_info(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vlog(LOG_LEVEL_INFO, LOG_INFO, fmt, ap);
-	va_end(ap);
-}
-
-void log_debug(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vlog(LOG_LEVEL_DEBUG, LOG_DEBUG, fmt, ap);
-	va_end(ap);
-}
+#define LOG_FUNCTION(name, level, priority)                                                                  \
+	void name(const char *fmt, ...)                                                                      \
+	{                                                                                                    \
+		va_list ap;                                                                                  \
+                                                                                                             \
+		va_start(ap, fmt);                                                                           \
+		vlog(level, priority, fmt, ap);                                                              \
+		va_end(ap);                                                                                  \
+	}
+LOG_FUNCTION(log_error, LOG_LEVEL_ERROR, LOG_ERR)
+LOG_FUNCTION(log_warn, LOG_LEVEL_WARN, LOG_WARNING)
+LOG_FUNCTION(log_info, LOG_LEVEL_INFO, LOG_INFO)
+LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG, LOG_DEBUG)
 
 /* A sentence is set from a copy: its arguments may point into what (w) said before. */
 static void why_set(struct why *w, int err, char *text)

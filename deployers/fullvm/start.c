@@ -14,7 +14,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static const int no_pair[2] = { -1, -1 };
@@ -123,33 +122,14 @@ static void close_side(const struct wires *w, int side)
 static pid_t run_qemu(struct vm *vm, const struct wires *w, struct why *why)
 {
 	struct vm_fds fds = { w->qmp[1], w->serial[1], w->in[1], w->out[1], w->control[1] };
-	const struct child_limit limits[] = { { RLIMIT_CORE, 0 } };
-	struct arguments a;
-	int keep[8];
-	size_t n = 0;
-	int err = vm_arguments(vm, &fds, &a, why);
-
-	if (err < 0) {
-		arguments_free(&a);
-		return err;
-	}
 	const int all[] = { fds.qmp, fds.serial, fds.in, fds.out, fds.control, vm->image_fd, vm->initrd_fd,
 		vm->disk_fd };
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (all[i] >= 0)
-			keep[n++] = all[i];
-	struct child c = {
-		.argv = (const char *const *)a.item,
-		.out = w->words[1],
-		.err = w->words[1],
-		.keep = keep,
-		.keep_count = n,
-		.limits = limits,
-		.limit_count = 1,
-		.drop = true,
-		.prepare = vm->plan.accel == ACCEL_KVM && !child_keeps_kvm() ? vm_own_kvm : NULL,
-	};
-	pid_t pid = child_spawn(&c, why);
+	struct arguments a;
+	pid_t pid = vm_arguments(vm, &fds, &a, why);
+
+	if (!pid)
+		pid = vm_spawn(&a, all, sizeof(all) / sizeof(all[0]), w->words[1],
+			vm->plan.accel == ACCEL_KVM, why);
 	arguments_free(&a);
 	return pid;
 }

@@ -5,7 +5,6 @@
 #include "deployers/splitvm/split.h"
 
 #include "cache/base/io.h"
-#include "deployers/child.h"
 #include "deployers/net.h"
 #include "deployers/vmfiles.h"
 
@@ -13,7 +12,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define PAIRS (sizeof(struct split_wires) / sizeof(int[2]))
@@ -80,30 +78,14 @@ static pid_t run_qemu(struct split *s, const struct split_wires *w, struct why *
 {
 	struct split_fds fds = { w->qmp[1], w->ros[1], w->agent[1], w->console[1], w->debug[1], w->in[1],
 		w->out[1] };
-	const struct child_limit limits[] = { { RLIMIT_CORE, 0 } };
 	const int all[] = { fds.qmp, fds.ros, fds.agent, fds.console, fds.debug, fds.in, fds.out, s->ros_fd,
 		s->initrd_fd, s->root_fd };
-	int keep[sizeof(all) / sizeof(all[0])];
-	size_t n = 0;
 	struct arguments a;
 	pid_t pid = split_arguments(s, &fds, &a, why);
 
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (all[i] >= 0)
-			keep[n++] = all[i];
-	struct child c = {
-		.argv = (const char *const *)a.item,
-		.out = w->words[1],
-		.err = w->words[1],
-		.keep = keep,
-		.keep_count = n,
-		.limits = limits,
-		.limit_count = 1,
-		.drop = true,
-		.prepare = s->plan.accel == ACCEL_KVM && !child_keeps_kvm() ? vm_own_kvm : NULL,
-	};
 	if (!pid)
-		pid = child_spawn(&c, why);
+		pid = vm_spawn(&a, all, sizeof(all) / sizeof(all[0]), w->words[1],
+			s->plan.accel == ACCEL_KVM, why);
 	arguments_free(&a);
 	return pid;
 }
