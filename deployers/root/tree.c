@@ -279,6 +279,17 @@ static int add_script(struct adding *a, const char *path, const char *line)
 	return err;
 }
 
+/* What glibc itself opens by name once it is needed: for pthread_cancel() and pthread_exit(), which abort without it. */
+static int add_opened(struct adding *a, const struct elf *e, const char *path, const char *library)
+{
+	char found[PATH_MAX];
+
+	if (strcmp(library, "libc.so.6"))
+		return 0;
+	libs_find(&a->t->libs, a->t->prefix, "libgcc_s.so.1", e, path, found, sizeof(found));
+	return *found ? add_need(a, path, found) : 0;
+}
+
 static int add_libraries(struct adding *a, const struct elf *e, const char *path)
 {
 	char found[PATH_MAX];
@@ -290,6 +301,8 @@ static int add_libraries(struct adding *a, const struct elf *e, const char *path
 			err = add_need(a, path, found);
 		else
 			log_warn("%s needs %s, which is not found", path, e->needed[i]);
+		if (!err)
+			err = add_opened(a, e, path, e->needed[i]);
 	}
 	return err;
 }

@@ -7,7 +7,7 @@
 REGISTRY=$T/layout
 cp -r "$BUILD/stage/hello" "$T/k" || skip_all "no staged kernel in $BUILD/stage/hello"
 sed -i 's/^name *=.*/name = triple/' "$T/k/kernel.conf"
-find "$T/k/src" -name '*.[cS]' -exec sed -i -f "$SOURCE/tests/deploy/broken/triple.sed" {} +
+find "$T/k/src" -name '*.[cS]' -exec sed -i -f "$SOURCE/tests/deploy/broken/boot/triple.sed" {} +
 make -s -C "$T/k/src" OUT="$T/k/images" >"$T/make.log" 2>&1 || skip_all "it cannot be built: $(tail -n 1 "$T/make.log")"
 mv "$T"/k/images/triple.elf "$T/k/images/hello.elf" 2>/dev/null
 "$DIVERFS" publish "$T/k" "$REGISTRY" >/dev/null || exit 1
