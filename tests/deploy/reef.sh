@@ -29,18 +29,25 @@ done
 like "CPUs without ACPI" "$(bare microvm,acpi=off,auto-kernel-cmdline=off 2 16M ps)" "^cpu 1:"
 like "above 4 GiB" "$(bare pc 1 5G mem)" "^memory +5[0-9]{6} KiB"
 
-# what is printed for each kind; TCG itself makes no SIMD exceptions: fault.c
-kinds="divide:divide.error debug:debug nmi:NMI breakpoint:breakpoint invalid:invalid.opcode nofpu:no.FPU
-	double:double.fault segment:segment.not.present stack:stack.fault protection:general.protection
-	null:a.null.pointer text:a.write.to.a.constant execute:error.11 region:a.bad.pointer x87:FPU.error bound:bound
-	simd:SIMD.error into:overflow machine:machine.check
-	overflow:a.stack.overflow panic:asked.to"
+# what is printed for each kind, in the order of their vectors; fault.c says which are called by vector
+kinds="divide:0.*divide.error debug:1.*debug nmi:2.*NMI breakpoint:3.*breakpoint into:4.*overflow bound:5.*bound
+	invalid:6.*invalid.opcode nofpu:7.*no.FPU double:8.*double.fault coprocessor:9.*coprocessor
+	tss:10.*invalid.TSS segment:11.*segment.not.present stack:12.*stack.fault protection:13.*general.protection
+	null:14.*page.fault text:14.*page.fault execute:14.*page.fault.*error.11 region:14.*page.fault
+	reserved:15.*reserved x87:16.*FPU.error alignment:17.*alignment machine:18.*machine.check simd:19.*SIMD.error
+	overflow:14.*page.fault"
+likely="null:a.null.pointer text:a.write.to.a.constant region:a.bad.pointer overflow:a.stack.overflow panic:asked.to"
 for kind in $kinds; do
 	report=$(bare microvm 2 16M fault "${kind%%:*}")
-	like "${kind%%:*} is told" "$report" "${kind#*:}"
+	like "${kind%%:*} is told" "$report" "exception ${kind#*:}"
+	like "with registers" "$report" "^r13 [0-9a-f]{16} r14 [0-9a-f]{16} r15 [0-9a-f]{16} flags"
+	like "with the calls that led there" "$report" "^  [0-9a-f]+  [a-z_]+\+[0-9]+"
 	like "with status 134" "$report" "exit status 134"
 done
-like "with the calls that led there" "$(bare pc 1 16M fault null)" "null_pointer\+[0-9]+"
+for kind in $likely; do
+	like "what ${kind%%:*} likely was" "$(bare microvm 2 16M fault "${kind%%:*}")" "${kind#*:}"
+done
+like "by their names, on pc too" "$(bare pc 1 16M fault null)" "null_pointer\+[0-9]+"
 
 for cpus in 1 2 4 8; do # soak/reef.sh: a minute each
 	is "its own test passes on $cpus CPUs" "$(bare microvm $cpus 32M test 1 | tail -n 1)" "test: all passed"

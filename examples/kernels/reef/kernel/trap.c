@@ -104,8 +104,9 @@ void trap_trace(uint64_t rip, uint64_t rbp, uint64_t rsp)
 }
 
 static const char *const names[32] = { "divide error", "debug", "NMI", "breakpoint", "overflow", "bound",
-	"invalid opcode", "no FPU", "double fault", "", "invalid TSS", "segment not present", "stack fault",
-	"general protection", "page fault", "", "FPU error", "alignment", "machine check", "SIMD error" };
+	"invalid opcode", "no FPU", "double fault", "coprocessor segment", "invalid TSS", "segment not present",
+	"stack fault", "general protection", "page fault", "reserved", "FPU error", "alignment", "machine check",
+	"SIMD error", "virtualization", "control protection" };
 
 static const char *likely(const struct frame *f, uint64_t address)
 {
@@ -190,7 +191,7 @@ static struct frame *move_frame(const struct frame *f, struct thread *t)
 	struct frame *copy = (struct frame *)((sp & ~15ull) - sizeof(*copy) - 16);
 
 	*copy = *f;
-	return (struct frame *)copy;
+	return copy;
 }
 
 /* What a thread does before it goes on from a moved frame: on its kernel stack, interrupts off. */
