@@ -402,6 +402,15 @@ void wait_not(struct wait_queue *q, uint64_t flags);	     /* instead of wait_on:
 unsigned wake(struct wait_queue *q, uint64_t key, unsigned most);
 unsigned wake_locked(struct wait_queue *q, uint64_t key, unsigned most);
 void thread_sleep(uint64_t ns);
+/* What one thread looks for may come while it looks: it resets the bell, looks, and waits unless somebody has rung since. */
+struct bell {
+	struct wait_queue queue; /* its lock guards the next */
+	volatile bool rung;
+};
+void bell_reset(struct bell *b);
+void bell_ring(struct bell *b); /* from anywhere, interrupts too */
+/* 0, -ETIMEDOUT, and if (interruptible) -EINTR. */
+long bell_wait(struct bell *b, uint64_t until, bool interruptible);
 struct mutex {
 	volatile int state; /* 0 free, 1 taken, 2 taken and waited for */
 	struct wait_queue queue;
