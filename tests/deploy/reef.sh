@@ -45,7 +45,9 @@ for kind in $kinds; do
 	like "with status 134" "$report" "exit status 134"
 done
 for kind in $likely; do
-	like "what ${kind%%:*} likely was" "$(bare microvm 2 16M fault "${kind%%:*}")" "${kind#*:}"
+	report=$(bare pc 1 16M fault "${kind%%:*}")
+	like "what ${kind%%:*} likely was" "$report" "${kind#*:}"
+	like "with status 134, on pc too" "$report" "exit status 134"
 done
 like "by their names, on pc too" "$(bare pc 1 16M fault null)" "null_pointer\+[0-9]+"
 
