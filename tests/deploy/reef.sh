@@ -49,6 +49,8 @@ for kind in $likely; do
 	like "what ${kind%%:*} likely was" "$report" "${kind#*:}"
 	like "with status 134, on pc too" "$report" "exit status 134"
 done
+like "who called what has no frame" "$(bare microvm 1 16M fault divide)" "^  [0-9a-f]+  fault\+[0-9]+"
+like "who called a bad pointer" "$(bare microvm 1 16M fault execute)" "^  [0-9a-f]+  fault\+[0-9]+"
 like "by their names, on pc too" "$(bare pc 1 16M fault null)" "null_pointer\+[0-9]+"
 
 for cpus in 1 2 4 8; do # soak/reef.sh: a minute each

@@ -199,7 +199,6 @@ void fpu_fresh(void *area);
 #define VECTOR_SYSCALL 256 /* in a frame: no vector */
 void idt_init(void);
 void idt_load(void);
-void trap_trace(uint64_t rip, uint64_t rbp, uint64_t rsp);
 extern volatile bool panicking;
 void panic_stop_others(void);
 
