@@ -288,6 +288,8 @@ void chunk_ask(struct view *v, uint32_t i, view_read_fn *done, void *arg);
 /* A view of (content), whose reference it takes over. One reference. */
 struct view *view_new(
 	struct cache *c, struct content *content, struct registry *reg, const char *name, const char *tag);
+/* The pack of a file that is all of its layer, as that of an image is: then the pack is the file. Or NULL. */
+struct pack *content_own_pack(const struct content *content, const struct tree_entry *file);
 /* The pack that chunk (i) of the tree belongs to, and its number there. */
 struct pack_ref *content_pack(const struct content *content, uint32_t i, uint32_t *number);
 
