@@ -6,6 +6,15 @@
 ok "--help" "$DIVERFS" --help
 like "--help shows the usage" "$("$DIVERFS" --help 2>&1)" '[Uu]sage: *.*diverfs'
 like "--version" "$("$DIVERFS" --version)" '^diverfs.* [0-9]+\.[0-9]+'
+# What --help lists is what the manual has.
+is "the mount options of --help are the manual's" \
+	"$("$DIVERFS" --help | sed -n '/^mount options/,$s/^    \([a-z_]*\).*/\1/p' | grep -vx ro | sort)" \
+	"$(sed -n '/^\.It Fl o Ar option/,/^\.El/s/^\.It Cm \([a-z_]*\).*/\1/p' "$SOURCE/diverfs.8" | sort)"
+for command in publish conform; do
+	is "the options of $command --help are in the manual's synopsis" \
+		"$("$DIVERFS" $command --help | grep -oE -- '--[a-z]+' | sort -u)" \
+		"$(sed -n "/^\.Cm $command/,/^\.Ar \(directory\|kernel\)/s/^\.Op Fl Fl \([a-z]*\).*/--\1/p" "$SOURCE/diverfs.8" | sort -u)"
+done
 fails "no mount point" "[Uu]sage|mount point" "$DIVERFS"
 mkdir -p "$M" "$T/cache" "$T/state"
 o="cache=$T/cache,state=$T/state"
