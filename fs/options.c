@@ -266,6 +266,32 @@ static int set_limits(const struct raw *r, struct fs_options *o, struct why *why
 	return err;
 }
 
+/* An empty value, as of a variable that a script has not set, would be the working directory. */
+static int refuse_empty(const struct raw *r, struct why *why)
+{
+	const struct {
+		const char *word, *value;
+	} all[] = { { "cache", r->cache }, { "state", r->state }, { "ca", r->ca }, { "config", r->config },
+		{ "credentials", r->credentials }, { "sign", r->sign }, { "qemu", r->qemu },
+		{ "bwrap", r->bwrap } };
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		if (all[i].value && !*all[i].value)
+			return why_fail(why, -EINVAL, "%s=: which?", all[i].word);
+	for (size_t i = 0; i < r->key_count; i++)
+		if (!*r->keys[i])
+			return why_fail(why, -EINVAL, "verify=: which key?");
+	for (size_t i = 0; i < r->given_count; i++)
+		if (!*r->given[i])
+			return why_fail(why, -EINVAL, "registry=: which?");
+	return 0;
+}
+
+/* (path) NULL: it was not given. */
+static int readable(const char *word, const char *path, struct why *why)
+{
+	return path && access(path, R_OK) ? why_fail_errno(why, -errno, "%s=%s", word, path) : 0;
+}
+
 /* The words of the command line first, then -o registry=. */
 static int set_registries(const struct raw *r, struct fs_options *o, struct why *why)
 {
@@ -279,7 +305,13 @@ static int set_registries(const struct raw *r, struct fs_options *o, struct why 
 
 static int set_paths(const struct raw *r, struct fs_options *o, struct why *why)
 {
-	int err = set_registries(r, o, why);
+	int err = refuse_empty(r, why);
+	if (!err)
+		err = readable("ca", r->ca, why);
+	if (!err)
+		err = readable("credentials", r->credentials, why);
+	if (!err)
+		err = set_registries(r, o, why);
 	if (err)
 		return err;
 	o->verify_keys = xcalloc(r->key_count + 1, sizeof *o->verify_keys);
