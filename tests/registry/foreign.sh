@@ -159,3 +159,24 @@ for k in unikraft/hello/0.16 multi/1; do
 	like "$k is launched over the network" "$(timeout 120 "$M/kernels/$k/run" 2>&1 </dev/null)" '[Hh]ello'
 done
 ok "unmounts" unmount_registry
+
+# The process that reads archives, while it waits for more of one.
+unpack=$BUILD/libexec/diverfs/diverfs-unpack
+mkfifo "$T/in"
+"$unpack" <"$T/in" >/dev/null 3</ 4</etc/passwd &
+pid=$!
+exec 9>"$T/in"
+printf '\037\213' >&9
+limit() { awk -v what="$1" 'index($0, what) == 1 { print $(split(what, words, " ") + 1) }' "/proc/$pid/limits"; }
+if ! grep -qE '__[at]san_init' "$unpack"; then # which need more
+	within "$SLOW" grep -q '^Seccomp:.*2$' "/proc/$pid/status"
+	is "the unpacker is confined: by seccomp, without capabilities, without new privileges" \
+		"$(sed -nE 's/^(Seccomp|CapEff|NoNewPrivs):\s*//p' "/proc/$pid/status" | sort | xargs)" "0000000000000000 1 2"
+	is "it may not write files, start processes, or take more than 1 GiB" \
+		"$(limit "Max file size") $(limit "Max processes") $(limit "Max address space")" "0 0 1073741824"
+	[ "$(id -u)" != 0 ] || is "it has nothing open but its two pipes" "$(cd "/proc/$pid/fd" && echo *)" "0 1 2"
+	[ "$(id -u)" != 0 ] || is "it is nobody" "$(awk '/^[UG]id:/ { print $2, $5 }' "/proc/$pid/status" | xargs)" "65534 65534 65534 65534"
+fi
+exec 9>&-
+wait $pid
+is "half an archive is an error" $? 1
