@@ -89,7 +89,8 @@
  * STOP     host: please end (ctl stop); the guest may finish its work, then EXIT.
  * RESIZE   host: the terminal has value = columns << 16 | rows.
  * RESTART  guest: please reset the machine.
- * CHILD    agent, to a co-kernel: a process that GUEST_CALL_FORK began has ended or stopped; wait4 tells which.
+ * CHILD    agent, to a co-kernel: a process that GUEST_CALL_FORK began has ended or stopped; wait4 tells which;
+ *          CHILD is in the ring before wait4 and waitid tell.
  * Unknown types are ignored. Messages with another magic or revision end the conversation (and are told in `events`).
  */
 #define GUEST_MESSAGE_MAGIC 0x67766964u /* "divg" */

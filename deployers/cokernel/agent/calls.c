@@ -407,5 +407,8 @@ int64_t call_make(struct hrt *h, const struct call *call, bool *refused)
 		*refused = true;
 		return -EPERM;
 	}
-	return make_with_care(h, &c);
+	int64_t result = make_with_care(h, &c);
+	if (c.number == SYS_wait4 || c.number == SYS_waitid)
+		proxy_tell_children(); /* as on Linux, where SIGCHLD comes before the child can be waited for */
+	return result;
 }

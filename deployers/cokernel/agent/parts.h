@@ -128,6 +128,9 @@ void rings_send(unsigned type, uint64_t value);
 /* What is left in the rings when the HRT has stopped; a host that takes nothing is waited for (wait_ms) at most. */
 void rings_drain(int wait_ms);
 
+/* proxy.c: CHILD, if a child has ended or stopped since it was last sent. When this returns, it is in the ring. */
+void proxy_tell_children(void);
+
 /* slots.c: serves delegated calls, a thread for each slot that is used */
 int slots_start(struct hrt *h);
 

@@ -224,13 +224,18 @@ static void hear(const struct frame *f)
 	}
 }
 
-static void hear_children(void)
+void proxy_tell_children(void)
 {
+	static pthread_mutex_t telling = PTHREAD_MUTEX_INITIALIZER;
 	struct signalfd_siginfo info;
+	bool some = false;
 
+	pthread_mutex_lock(&telling);
 	while (read(children, &info, sizeof(info)) == sizeof(info))
-		;
-	rings_send(GUEST_CHILD, 0);
+		some = true;
+	if (some)
+		rings_send(GUEST_CHILD, 0);
+	pthread_mutex_unlock(&telling);
 }
 
 /* Until it has ended by itself or was told to, or its state says that it has failed. */
@@ -253,7 +258,7 @@ static void watch(void)
 		else if (p[1].revents)
 			end_with(AGENT_STOPPED, 0);
 		if (p[2].revents & POLLIN)
-			hear_children();
+			proxy_tell_children();
 		if (n == 0 && (counted += LOOK_MS) >= COUNTS_MS) {
 			counts_send(&hrt, parent);
 			counted = 0;

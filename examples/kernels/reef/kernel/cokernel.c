@@ -238,20 +238,28 @@ void cokernel_interrupt(void)
 		semaphore_up(&bell);
 }
 
-static void listen(void *unused)
+void cokernel_hear(void)
 {
+	static struct mutex hearing;
 	struct guest_message m;
 
+	mutex_lock(&hearing);
+	while (take(&rings[GUEST_MESSAGES_IN], (char *)&m, sizeof(m)) == sizeof(m)) {
+		if (m.magic != GUEST_MESSAGE_MAGIC || m.rev != GUEST_REV)
+			continue;
+		if (m.type == GUEST_STOP)
+			exit(128 + 15);
+		if (m.type == GUEST_CHILD)
+			signal_send_process(SIGNAL_CHILD);
+	}
+	mutex_unlock(&hearing);
+}
+
+static void listen(void *unused)
+{
 	(void)unused;
 	for (;;) {
-		while (take(&rings[GUEST_MESSAGES_IN], (char *)&m, sizeof(m)) == sizeof(m)) {
-			if (m.magic != GUEST_MESSAGE_MAGIC || m.rev != GUEST_REV)
-				continue;
-			if (m.type == GUEST_STOP)
-				exit(128 + 15);
-			if (m.type == GUEST_CHILD)
-				signal_send_process(SIGNAL_CHILD);
-		}
+		cokernel_hear();
 		semaphore_down(&bell);
 	}
 }

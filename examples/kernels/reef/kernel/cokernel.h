@@ -22,6 +22,7 @@ struct guest_count *cokernel_counts(void); /* GUEST_CALLS of them */
 void cokernel_ring(unsigned number, const uint32_t *asleep);
 void cokernel_ring_now(unsigned number);
 void cokernel_interrupt(void); /* the doorbell to us */
+void cokernel_hear(void);      /* the messages that are there; by a thread, which may sleep */
 void cokernel_stray(void);     /* an interrupt that nobody asked for */
 
 void cokernel_console_write(const char *text, size_t len);

@@ -164,8 +164,10 @@ enum {
 	CALL_PREAD = 17,
 	CALL_SELECT = 23,
 	CALL_RECVFROM = 45,
+	CALL_WAIT4 = 61,
 	CALL_GETDENTS = 217,
 	CALL_EPOLL_WAIT = 232,
+	CALL_WAITID = 247,
 	CALL_PSELECT = 270,
 	CALL_PPOLL = 271,
 	CALL_EPOLL_PWAIT = 281
@@ -184,6 +186,8 @@ long delegate_program(struct frame *f, uint64_t number)
 		ARG3 <= TOUCH_MOST)
 		touch_out((void *)ARG2, ARG3);
 	result = DELEGATE(number, ARG1, ARG2, ARG3, ARG4, ARG5, ARG6);
+	if (number == CALL_WAIT4 || number == CALL_WAITID)
+		cokernel_hear(); /* CHILD comes before a child can be waited for: so does the signal then */
 	if (result != -ERESTART)
 		return result;
 	switch (number) {
