@@ -47,7 +47,7 @@ blob_of() { # TYPE: the path of the first blob of this media type
 }
 source=$(blob_of tar+zstd)
 # the table of contents is asked for as the bytes up to its last
-toc=$source@*-$(sed 's/.*manifest-position":"\([0-9]*\):\([0-9]*\):.*/\1 \2/' "$manifest" | awk '{ print $1 + $2 - 1 }')
+toc="$source@*-"$(sed 's/.*manifest-position":"\([0-9]*\):\([0-9]*\):.*/\1 \2/' "$manifest" | awk '{ print $1 + $2 - 1 }')
 
 # --- the table -------------------------------------------------------------------------------------------------
 # step|what is asked for in it|lines of the plan before the fault's and after it

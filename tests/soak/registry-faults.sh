@@ -4,6 +4,7 @@
 set -u
 export SHARE=1
 for part in faults push-faults; do
-	mkdir -p "$T/$part"
-	T="$T/$part" TMPDIR=$T/$part "$(dirname "$0")/../registry/$part.sh"
+	dir=$T/$part
+	mkdir -p "$dir"
+	T=$dir TMPDIR=$dir "$(dirname "$0")/../registry/$part.sh"
 done
