@@ -62,8 +62,9 @@ struct monitor {
 	struct timer *orphan;
 
 	struct stream_in in;
-	struct stream_in keys; /* what is typed: kept until the mode attaches its console, and until that takes it */
-	bool keys_lost;	       /* more was typed than is kept, which was told */
+	struct stream_in
+		keys;	/* what is typed: kept until the mode attaches its console, and until that takes it */
+	bool keys_lost; /* more was typed than is kept, which was told */
 	struct stream_out out;
 	bool out_seen;
 	bool tee; /* stdout goes to the console's log too; never with streams = console */
@@ -72,8 +73,10 @@ struct monitor {
 	struct timer *console_timer;
 
 	const char *state;
-	struct buf events; /* lines that no daemon was there to hear, each with its NUL */
-	bool building;	   /* a build ends as "built" */
+	struct buf events;		     /* lines that no daemon was there to hear, each with its NUL */
+	unsigned events_told, events_unsaid; /* since the last second began, for what guests cause */
+	uint64_t events_ns;
+	bool building; /* a build ends as "built" */
 	bool ended;
 	bool failed;
 	struct buf end; /* the text of `end` */
@@ -90,6 +93,7 @@ void monitor_close(struct monitor *m);
 
 /* (state) is one of DEPLOY_STATES, kept and not copied. */
 void monitor_state(struct monitor *m, const char *state);
+/* Guests cause some: of very many in a second only their number is told. */
 void monitor_event(struct monitor *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void monitor_mark(struct monitor *m, const char *name);
 void monitor_console(struct monitor *m, const void *data, size_t len);
