@@ -170,14 +170,22 @@ check:
 .PHONY: check-built
 check-built: all $(TEST_PROGRAMS)
 
+# A sanitizer says nothing of kernels: they, and what was fetched for them, are those of $(BUILD).
+link_kernels = @mkdir -p $(1) && for d in stage debian lwip lua5.4; do \
+	[ -L $(1)/$$d ] || { rm -rf $(1)/$$d; ln -s $(abspath $(BUILD))/$$d $(1)/$$d; }; done
+
 check-asan:
 	@.ci/deps build check
+	$(again) stage
+	$(call link_kernels,$(BUILD)-asan)
 	$(again) check-built BUILD=$(BUILD)-asan CFLAGS='-O1 -g' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
 	@BUILD=$(BUILD)-asan tests/run $(subst $(BUILD)/,$(BUILD)-asan/,$(CHECKS))
 
 # setarch -R: gcc 12's thread sanitizer does not start with the address randomisation of newer kernels.
 check-tsan:
 	@.ci/deps build check
+	$(again) stage
+	$(call link_kernels,$(BUILD)-tsan)
 	$(again) check-built BUILD=$(BUILD)-tsan CFLAGS='-O1 -g' SANITIZE='-fsanitize=thread'
 	@BUILD=$(BUILD)-tsan setarch -R tests/run $(subst $(BUILD)/,$(BUILD)-tsan/,$(CHECKS))
 
