@@ -130,6 +130,7 @@ void rings_drain(int wait_ms);
 
 /* slots.c: serves delegated calls, a thread for each slot that is used */
 int slots_start(struct hrt *h);
+void slots_look(void); /* now and then, from one thread */
 
 /* calls.c */
 struct call {
