@@ -24,7 +24,7 @@
 
 #define EVENTS_MAX	 65536u /* bytes kept for a daemon to come */
 #define EVENTS_A_SECOND	 50u
-#define CONSOLE_DELAY_MS 20	/* a slow daemon hears of the console this often */
+#define CONSOLE_DELAY_MS 20 /* a slow daemon hears of the console this often */
 #define QUEUE_HIGH	 65536u
 #define FLUSH_S		 10 /* for a daemon that stopped reading, at the very end */
 
@@ -179,7 +179,9 @@ static void on_keys(struct monitor *m, const void *payload, size_t len)
 	if (stream_in_data(&m->keys, m->keys.received, payload, len) == 0 || m->keys_lost)
 		return;
 	m->keys_lost = true;
-	monitor_event(m, "console: the kernel does not read what is typed: from the next %zu bytes on it is lost", len);
+	monitor_event(m,
+		"console: the kernel does not read what is typed: from the next %zu bytes on it is lost",
+		len);
 }
 
 static void on_data(struct monitor *m, const struct frame *f, const void *payload)

@@ -62,8 +62,9 @@ struct monitor {
 	struct timer *orphan;
 
 	struct stream_in in;
-	struct stream_in keys; /* what is typed: kept until the mode attaches its console, and until that takes it */
-	bool keys_lost;	       /* more was typed than is kept, which was told */
+	struct stream_in
+		keys;	/* what is typed: kept until the mode attaches its console, and until that takes it */
+	bool keys_lost; /* more was typed than is kept, which was told */
 	struct stream_out out;
 	bool out_seen;
 	bool tee; /* stdout goes to the console's log too; never with streams = console */
@@ -72,10 +73,10 @@ struct monitor {
 	struct timer *console_timer;
 
 	const char *state;
-	struct buf events; /* lines that no daemon was there to hear, each with its NUL */
+	struct buf events;		     /* lines that no daemon was there to hear, each with its NUL */
 	unsigned events_told, events_unsaid; /* since the last second began, for what guests cause */
 	uint64_t events_ns;
-	bool building;	   /* a build ends as "built" */
+	bool building; /* a build ends as "built" */
 	bool ended;
 	bool failed;
 	struct buf end; /* the text of `end` */

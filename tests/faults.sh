@@ -49,9 +49,9 @@ ends() {
 	wanted "$1"
 	put splitVM deploy >/dev/null 2>&1
 	wait_for "$1: it ends" over
-	is "$1: state, status, how" "$(cat state) $(cat wait) $(how)" "$2 $3 $4"
+	like "$1: state, status, how" "$(cat state) $(cat wait) $(how)" "^$2 $3 ($4)\$"
 	like "$1: error" "$(tr '\n' ' ' <error)" "$5"
-	like "$1: the end is an event" "$(cat events)" "exit $3 $4"
+	like "$1: the end is an event" "$(cat events)" "exit $3 ($4)"
 	wait_for "$1: no machine is left" no_process 'qemu-system|/diverfs-splitvm '
 	cat events >>"$T/all-events"
 }

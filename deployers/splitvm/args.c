@@ -15,11 +15,18 @@
 #define CONFIG_SPIN_US	   50
 #define ROS_CMDLINE_MAX	   2047
 #define FIRMWARE_TOP	   (UINT64_C(2) << 20) /* it keeps the last 128 KiB below 4 GiB */
+#define ROS_END		   (UINT64_C(64) << 20) /* Linux keeps what is behind its memory up to a multiple of this */
+
+/* Where the kernel's memory begins. What is left out between is never touched, and takes nothing of the host's. */
+static uint64_t hrt_address(const struct split *s)
+{
+	return (s->plan.ros_memory_bytes + ROS_END - 1) & ~(ROS_END - 1);
+}
 
 static void add_machine(const struct split *s, struct arguments *a)
 {
 	bool kvm = s->plan.accel == ACCEL_KVM;
-	uint64_t memory = s->plan.ros_memory_bytes + s->plan.memory_bytes + FIRMWARE_TOP;
+	uint64_t memory = hrt_address(s) + s->plan.memory_bytes + FIRMWARE_TOP;
 
 	arguments_pair(a, "-M", "pc,usb=off,vmport=off");
 	/* Two kernels run at the same time, so their CPUs must (COKERNEL.md 5). */
@@ -53,18 +60,17 @@ static void add_devices(const struct split *s, const struct split_fds *fds, stru
 
 static int check_sizes(const struct split *s, struct why *why)
 {
-	uint64_t mib = UINT64_C(1) << 20;
+	uint64_t mib = UINT64_C(1) << 20, end = hrt_address(s) + s->plan.memory_bytes;
 
 	if (s->plan.ros_memory_bytes % (2 * mib))
-		return why_fail(why, -EINVAL,
-			"ros_memory must be a multiple of 2M: the kernel's memory begins behind it");
+		return why_fail(why, -EINVAL, "ros_memory must be a multiple of 2M in split modes");
 	if (s->plan.memory_bytes % (2 * mib))
 		return why_fail(why, -EINVAL, "memory must be a multiple of 2M in split modes");
-	if (s->plan.ros_memory_bytes + s->plan.memory_bytes > SPLIT_ADDRESS_MAX)
+	if (end > SPLIT_ADDRESS_MAX)
 		return why_fail(why, -EINVAL,
 			"ros_memory and memory make %" PRIu64 " MiB; splitVM takes %" PRIu64
 			" at most, because devices lie above",
-			(s->plan.ros_memory_bytes + s->plan.memory_bytes) / mib, SPLIT_ADDRESS_MAX / mib);
+			end / mib, SPLIT_ADDRESS_MAX / mib);
 	if (s->plan.disk)
 		return why_fail(
 			why, -EOPNOTSUPP, "disk is not for splitVM, where files come from root and files");
@@ -105,7 +111,7 @@ int split_config(const struct split *s, struct buf *out, struct why *why)
 	conf_put(out, "cmdline", line.data ? line.data : "");
 	conf_putf(out, "cpus", "%u", s->plan.cpus);
 	conf_putf(out, "memory", "%" PRIu64, s->plan.memory_bytes);
-	conf_putf(out, "address", "%" PRIu64, s->plan.ros_memory_bytes);
+	conf_putf(out, "address", "%" PRIu64, hrt_address(s));
 	conf_putf(out, "spin", "%d", CONFIG_SPIN_US);
 	if (s->plan.net != NET_NONE)
 		conf_put(out, "net", "on");

@@ -229,7 +229,8 @@ static void obey(const char *command)
 		paused = *command == 's';
 		put(qmp, paused ? "{\"event\":\"STOP\"}\n" : "{\"event\":\"RESUME\"}\n");
 	} else if (!strncmp(command, "system_reset\"", 13)) {
-		put(qmp, "{\"event\":\"RESET\",\"data\":{\"guest\":false,\"reason\":\"host-qmp-system-reset\"}}\n");
+		put(qmp, "{\"event\":\"RESET\",\"data\":{\"guest\":false,\"reason\":\"host-qmp-system-"
+			 "reset\"}}\n");
 		boots = 0;
 		ready();
 	}

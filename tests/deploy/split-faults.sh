@@ -13,7 +13,7 @@ ends fault failed 134 panic 'the kernel failed, and the ROS lived on: .*CPU 0: v
 ends panic failed 134 panic 'the kernel failed, and the ROS lived on: .*because it was asked to'
 ends rings exited 55 guest '^$'
 like "nonsense in rings is told" "$(cat events)" 'the kernel says that [0-9]+ bytes are in a ring of [0-9]+'
-ends overwrite failed 134 '(reset|ros-panic)' 'the machine was reset: the ROS, or the kernel by a triple fault|the ROS panicked'
+ends overwrite failed 134 'reset|ros-panic' 'the machine was reset: the ROS, or the kernel by a triple fault|the ROS panicked'
 ends "exit 9" exited 9 guest '^$'
 
 # A kernel that listens to nobody.

@@ -11,7 +11,7 @@ machines() { processes '^[^ ]*qemu-system' | sort -n; }
 running() { [ "$(machines | wc -l)" = "$1" ]; }
 
 faulty a 'cmdline = echo'
-faulty b 'cmdline = echo' 'cpus = 2'
+faulty b 'cmdline = echo' 'cpus = 2' 'ros_memory = 98M' # a size that is not round
 put splitVM ../a/deploy &
 put splitVM deploy &
 packed() { state_in a "launching running" && state_in b "launching running"; }

@@ -21,7 +21,7 @@ begin() {
 	cd "$M/run/x" || exit 1
 }
 scenario() { printf '%s\n' 'kernel = fake' 'ros = linux' 'memory = 64M' "cmdline = fake=$1" >config; }
-linux_is_there() { said x ros.console | grep -q '^Linux of the ROS'; }
+linux_is_there() { state_is x launching && grep -q '^launch ' timeline && said x ros.console | grep -q '^Linux of the ROS'; }
 resets() { [ "$(said x events | grep -c '^[^ ]* *reset')" -ge "$1" ]; }
 
 # unborn SCENARIO WORD: the deploy is under way, and the kernel is not there yet

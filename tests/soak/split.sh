@@ -15,7 +15,7 @@ files() { find "$T" -xdev | wc -l; }
 descriptors() { find "/proc/$(daemon_pid)/fd" | wc -l; }
 once() {
 	put splitVM deploy || return 1
-	[ "$(timeout "$SLOW" cat stdout)" = line ] || return 1
+	[ "$(timeout "$SLOW" cat console)" = line ] || return 1
 	[ "$(timeout "$SLOW" cat wait)" = 0 ] && ! grep -q 'nobody asked for' events
 }
 for ((i = 0; i < 3; i++)); do once; done
@@ -25,8 +25,8 @@ for ((i = 0; i < n / 2; i++)); do once || bad=$((bad + 1)); done
 is "of $((n / 2)) machines, in $((SECONDS - began)) s, failed" $bad 0
 wait_for "no machine is left" no_process 'qemu-system|/diverfs-splitvm '
 ok "memory of the daemon: $rss KiB before, $(resident) after" test "$(resident)" -lt $((rss + 2048))
-is "descriptors of the daemon" "$(descriptors)" "$fds"
-is "files in cache, state, and for the moment" "$(files)" "$files"
+ok "descriptors of the daemon: $fds before, $(descriptors) after" test "$(descriptors)" -le "$fds"
+ok "files in cache, state, and for the moment: $files before, $(files) after" test "$(files)" -le "$((files + 3))" # logs grow
 
 ok "a shell" bash -c 'sed "/^args/d" config >"$T/config" && cp "$T/config" config'
 ok "deploy" put splitVM deploy

@@ -149,7 +149,8 @@ static void on_message(const struct guest_message *m)
 
 static void drains_nonsense(void **state)
 {
-	static const uint64_t odd[] = { 0, 1, 15, 16, RING - 1, RING, RING + 1, 1ull << 32, 1ull << 63, UINT64_MAX };
+	static const uint64_t odd[] = { 0, 1, 15, 16, RING - 1, RING, RING + 1, 1ull << 32, 1ull << 63,
+		UINT64_MAX };
 	int out = open("/dev/null", O_WRONLY);
 
 	(void)state;

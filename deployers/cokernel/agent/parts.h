@@ -133,6 +133,7 @@ void proxy_tell_children(void);
 
 /* slots.c: serves delegated calls, a thread for each slot that is used */
 int slots_start(struct hrt *h);
+void slots_look(void); /* now and then, from one thread */
 
 /* calls.c */
 struct call {

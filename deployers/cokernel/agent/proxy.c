@@ -251,6 +251,7 @@ static void watch(void)
 
 		if (p[0].revents & POLLIN)
 			return;
+		slots_look();
 		if (__atomic_load_n(&hrt.area->state, __ATOMIC_ACQUIRE) == GUEST_FAILED)
 			end_with(AGENT_FAULTED, 0);
 		if (p[1].revents && wire_take(parent, &f) == 1)

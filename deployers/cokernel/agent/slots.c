@@ -33,6 +33,7 @@ struct server {
 static struct hrt *hrt;
 static struct server servers[GUEST_SLOTS_MAX];
 static int spinning, cpus;
+static bool late; /* a call was begun that had been cancelled before, which `attend` may not have heard of */
 
 static uint32_t state_of(struct guest_slot *s)
 {
@@ -82,6 +83,8 @@ static int64_t make(struct server *me, struct guest_slot *s)
 
 	memcpy(c.arguments, s->arguments, sizeof(c.arguments));
 	__atomic_store_n(&me->where, INSIDE, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&s->cancel, __ATOMIC_SEQ_CST))
+		__atomic_store_n(&late, true, __ATOMIC_SEQ_CST);
 	int64_t result = call_make(hrt, &c, &refused);
 	leave(me);
 	if (c.number == GUEST_CALL_FORK)
@@ -145,12 +148,34 @@ static bool look_after(uint32_t n)
 	s->number = n;
 	pthread_mutex_init(&s->signalling, NULL);
 	if (!thread_start(serve, s))
-		return false;
+		return __atomic_load_n(&slot->cancel, __ATOMIC_ACQUIRE);
 	note("no thread can be had for the kernel's slot %u", n);
 	s->tid = 0;
 	slot->result = -EAGAIN;
 	__atomic_store_n(&slot->state, GUEST_SLOT_DONE, __ATOMIC_RELEASE);
 	return false;
+}
+
+/* The kernel did not ring for a cancel that came while the thread looked at the slot, or the ring was for what the thread did
+ * before: nobody else looks then. */
+void slots_look(void)
+{
+	bool again = false;
+
+	if (!__atomic_exchange_n(&late, false, __ATOMIC_SEQ_CST))
+		return;
+	for (uint32_t n = 1; n < hrt->at.slots; n++) {
+		struct guest_slot *slot = &hrt->slots[n];
+		uint32_t state = state_of(slot);
+
+		if (__atomic_load_n(&servers[n].tid, __ATOMIC_ACQUIRE) <= 0 || state == GUEST_SLOT_FREE ||
+			state == GUEST_SLOT_DONE || !__atomic_load_n(&slot->cancel, __ATOMIC_ACQUIRE))
+			continue;
+		interrupt_call(&servers[n]);
+		again = true;
+	}
+	if (again)
+		__atomic_store_n(&late, true, __ATOMIC_SEQ_CST);
 }
 
 static void *attend(void *unused)

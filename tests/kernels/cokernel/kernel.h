@@ -18,7 +18,8 @@ extern unsigned word_count;
 /* lib.c */
 void boot_read(uint64_t info); /* fills the above */
 void print(const char *text);
-void printed(void); /* waits until the host's side has all that was printed: what Linux writes there comes behind it */
+void printed(
+	void); /* waits until the host's side has all that was printed: what Linux writes there comes behind it */
 void print_number(const char *before, uint64_t n, const char *after);
 void print_hex(const char *before, uint64_t n, const char *after);
 uint64_t number(const char *text);
