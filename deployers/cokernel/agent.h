@@ -81,10 +81,11 @@ enum agent_type {
  * stdout and to its console is in the ports' queues before ENDED is: take it before the machine is ended.
  */
 
-enum agent_how { AGENT_EXITED = 1, AGENT_FAULTED = 2, AGENT_STOPPED = 3, AGENT_RESTART = 4 };
+enum agent_how { AGENT_EXITED = 1, AGENT_FAULTED = 2, AGENT_STOPPED = 3, AGENT_RESTART = 4, AGENT_LOST = 5 };
 struct agent_end {
 	uint32_t
-		how; /* FAULTED: the panic record is in the words; RESTART: the HRT asks to be booted again */
+		how; /* FAULTED: the panic record is in the words; RESTART: the HRT asks to be booted again; LOST: the ROS
+			could not serve it any more, why is in the words */
 	uint32_t status; /* EXITED */
 	uint64_t stray;	 /* interrupts that the HRT counted as nobody's */
 };
