@@ -87,9 +87,9 @@ part_sqlite3() {
 		return
 	fi
 	for set in main cte fp rtree orm; do # times differ
-		MEMORY=256M CUT='s/[0-9.]*s$//' same "sqlite3: speedtest1 --testset $set" "$T/speedtest1" --size 5 --verify --testset "$set"
+		MEMORY=256M CUT="s/ *[0-9]*[.][0-9]*s$//" same "sqlite3: speedtest1 --testset $set" "$T/speedtest1" --size 5 --verify --testset "$set"
 	done
-	CUT='s/[0-9.]*s$//' same "sqlite3: speedtest1 in a file" "$T/speedtest1" --size 5 --verify --testset main "$T/speedtest.db"
+	CUT="s/ *[0-9]*[.][0-9]*s$//" same "sqlite3: speedtest1 in a file" "$T/speedtest1" --size 5 --verify --testset main "$T/speedtest.db"
 }
 
 part_lua() {
