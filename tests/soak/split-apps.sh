@@ -99,12 +99,12 @@ part_lua() {
 		cp "$script" "$T"
 		[ "${script##*/}" != life.lua ] || sed -i 's/generation>[0-9]*/generation>50/' "$T/life.lua"
 		chmod 644 "$T/${script##*/}"
-		FILES="$T/${script##*/}" same "lua: ${script##*/}" lua5.1 "$T/${script##*/}"
+		CUT='s/[0-9]*[.][0-9]*//g' FILES="$T/${script##*/}" same "lua: ${script##*/}" lua5.1 "$T/${script##*/}"
 	done
 }
 
 part_python3() {
-	FILES=$(python3 -I -c 'import os; print(os.path.dirname(os.__file__))') same "python3: imports" /usr/bin/python3 -I -c '
+	FILES=$(/usr/bin/python3 -I -c 'import os; print(os.path.dirname(os.__file__))') same "python3: imports" /usr/bin/python3 -I -c '
 import asyncio, base64, csv, ctypes, datetime, decimal, difflib, email, fractions, hashlib, heapq, html, http.client, inspect, itertools, json, logging, lzma, pickle, random, re, sqlite3, ssl, statistics, string, struct, tempfile, textwrap, threading, unittest, urllib.parse, uuid, xml.etree.ElementTree, zipfile, zlib
 random.seed(4)
 c = sqlite3.connect(":memory:")
