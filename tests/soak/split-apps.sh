@@ -99,7 +99,7 @@ part_lua() {
 		cp "$script" "$T"
 		[ "${script##*/}" != life.lua ] || sed -i 's/generation>[0-9]*/generation>50/' "$T/life.lua"
 		chmod 644 "$T/${script##*/}"
-		CUT='s/[0-9]*[.][0-9]*//g' FILES="$T/${script##*/}" same "lua: ${script##*/}" lua5.1 "$T/${script##*/}"
+		CUT='s/[0-9]*[.][0-9]*\(e-[0-9]*\)*//g; s/[0-9]e-[0-9]*//g' FILES="$T/${script##*/}" same "lua: ${script##*/}" lua5.1 "$T/${script##*/}"
 	done
 }
 
