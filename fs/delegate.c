@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * delegate.c: a text that is kept beside config. An empty one, as `>` leaves it for a moment, is not put in force before
- * its writer has closed it: else a stricter policy would begin with none.
+ * its writer has closed it: else a stricter policy would begin with none. For the same reason what was in force stays if nothing
+ * that was written then was accepted.
  */
 #include "fs/delegate.h"
 
@@ -77,7 +78,8 @@ int delegate_write(struct instance *in, const char *data, size_t size, uint64_t 
 	autobuf struct buf next = { 0 };
 	bool whole;
 
-	if (off > d->text.len || size > POLICY_TEXT_MAX || off + size > POLICY_TEXT_MAX)
+	d->refused = off > d->text.len || size > POLICY_TEXT_MAX || off + size > POLICY_TEXT_MAX;
+	if (d->refused)
 		return why_fail(why, off > d->text.len ? -EINVAL : -EFBIG,
 			"delegate: at most %u bytes, in order", POLICY_TEXT_MAX);
 	if (!size)
@@ -89,6 +91,7 @@ int delegate_write(struct instance *in, const char *data, size_t size, uint64_t 
 	next.len = off + size > next.len ? off + size : next.len;
 	next.data[next.len] = 0;
 	int err = check(&next, &whole, why);
+	d->refused = err != 0;
 	if (err)
 		return err;
 	buf_free(&d->text);
@@ -107,11 +110,14 @@ void delegate_close(struct instance *in)
 
 	if (--d->writers)
 		return;
-	if (policy_parse(d->text.data ? d->text.data : "", d->text.len, NULL, &why) == 0) {
+	bool refused = d->refused;
+	d->refused = false;
+	if (!refused && policy_parse(d->text.data ? d->text.data : "", d->text.len, NULL, &why) == 0) {
 		put_in_force(in);
 		return;
 	}
-	instance_error(in, why.err, why.text);
+	if (!refused) /* else it was told in write */
+		instance_error(in, why.err, why.text);
 	buf_clear(&d->text);
 	buf_append(&d->text, d->force.data ? d->force.data : "", d->force.len);
 }

@@ -21,13 +21,14 @@ struct delegate {
 	struct buf text;  /* as it was written */
 	struct buf force; /* as it is in force: while somebody writes it may be the one before */
 	unsigned writers;
+	bool refused; /* what was written last */
 };
 
 void delegate_load(struct instance *in);
 void delegate_open(struct instance *in, bool truncate);
 int delegate_truncate(struct instance *in, uint64_t size);
 int delegate_write(struct instance *in, const char *data, size_t size, uint64_t off, struct why *why);
-/* The last writer's close puts in force what is there. */
+/* The last writer's close puts in force what is there, unless what was written last was refused: then the one before stays. */
 void delegate_close(struct instance *in);
 void delegate_free(struct instance *in);
 

@@ -87,9 +87,9 @@ part_sqlite3() {
 		return
 	fi
 	for set in main cte fp rtree orm; do # times differ
-		MEMORY=256M CUT='s/[0-9.]*s$//' same "sqlite3: speedtest1 --testset $set" "$T/speedtest1" --size 5 --verify --testset "$set"
+		MEMORY=256M CUT="s/ *[0-9]*[.][0-9]*s$//" same "sqlite3: speedtest1 --testset $set" "$T/speedtest1" --size 5 --verify --testset "$set"
 	done
-	CUT='s/[0-9.]*s$//' same "sqlite3: speedtest1 in a file" "$T/speedtest1" --size 5 --verify --testset main "$T/speedtest.db"
+	CUT="s/ *[0-9]*[.][0-9]*s$//" same "sqlite3: speedtest1 in a file" "$T/speedtest1" --size 5 --verify --testset main "$T/speedtest.db"
 }
 
 part_lua() {
@@ -99,12 +99,12 @@ part_lua() {
 		cp "$script" "$T"
 		[ "${script##*/}" != life.lua ] || sed -i 's/generation>[0-9]*/generation>50/' "$T/life.lua"
 		chmod 644 "$T/${script##*/}"
-		FILES="$T/${script##*/}" same "lua: ${script##*/}" lua5.1 "$T/${script##*/}"
+		CUT='s/[0-9]*[.][0-9]*\(e-[0-9]*\)*//g; s/[0-9]e-[0-9]*//g' FILES="$T/${script##*/}" same "lua: ${script##*/}" lua5.1 "$T/${script##*/}"
 	done
 }
 
 part_python3() {
-	FILES=$(python3 -I -c 'import os; print(os.path.dirname(os.__file__))') same "python3: imports" /usr/bin/python3 -I -c '
+	FILES=$(/usr/bin/python3 -I -c 'import os; print(os.path.dirname(os.__file__))') same "python3: imports" /usr/bin/python3 -I -c '
 import asyncio, base64, csv, ctypes, datetime, decimal, difflib, email, fractions, hashlib, heapq, html, http.client, inspect, itertools, json, logging, lzma, pickle, random, re, sqlite3, ssl, statistics, string, struct, tempfile, textwrap, threading, unittest, urllib.parse, uuid, xml.etree.ElementTree, zipfile, zlib
 random.seed(4)
 c = sqlite3.connect(":memory:")

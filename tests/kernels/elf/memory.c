@@ -34,6 +34,28 @@ static int can(volatile char *p, int write)
 	return 1;
 }
 
+/* So many that the kernel's table of them grows several times; what grew must not be in the way of what comes then. */
+static void many_regions(void)
+{
+	unsigned long wrong = 0, n = 1000;
+	char *a = mmap(NULL, 2 * n * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (unsigned long i = 0; i < n; i++)
+		wrong += mprotect(a + (2 * i + 1) * PAGE, PAGE, PROT_READ) != 0;
+	for (unsigned long i = 0; i < n; i++) {
+		char *b = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		*(unsigned long *)(a + 2 * i * PAGE) = *(unsigned long *)(b + PAGE) = i;
+		wrong += *(unsigned long *)b || *(unsigned long *)(b + 2 * PAGE) || *(unsigned long *)(a + (2 * i + 1) * PAGE);
+		if (i % 2)
+			wrong += munmap(b, 3 * PAGE) != 0;
+	}
+	for (unsigned long i = 0; i < n; i++)
+		wrong += *(unsigned long *)(a + 2 * i * PAGE) != i;
+	wrong += munmap(a, 2 * n * PAGE) != 0;
+	SHOW(wrong);
+}
+
 int main(void)
 {
 	char *a, *b, *c;
@@ -100,5 +122,6 @@ int main(void)
 	SHOW(unlink(mapped));
 	SHOW(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, 99, 0) == MAP_FAILED && errno == EBADF);
 	SHOW(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
+	many_regions();
 	return 0;
 }

@@ -40,7 +40,7 @@ static struct space {
 
 static struct lock lock; /* guards all below, and the page tables of the regions */
 static struct region *table;
-static uint64_t count, room, bytes;
+static uint64_t count, bytes, table_len; /* that in bytes, whole pages */
 static struct backing *unused;
 
 /* The first region that ends after (a). */
@@ -61,21 +61,19 @@ static uint64_t find(uint64_t a)
 
 static bool grow(void)
 {
-	uint64_t len = room ? 2 * room * sizeof(*table) : PAGE;
+	uint64_t len = table_len ? 2 * table_len : PAGE;
 	struct region *larger;
 
-	if (count + 2 < room)
+	if (count + 2 < table_len / sizeof(*table))
 		return true;
 	larger = page_alloc_len(len);
 	if (!larger)
 		return false;
 	memcpy(larger, table, count * sizeof(*table));
-	if (room)
-		page_free_len(table, room * sizeof(*table) < PAGE
-					     ? PAGE
-					     : (room * sizeof(*table) + PAGE - 1) & ~(PAGE - 1));
+	if (table_len)
+		page_free_len(table, table_len);
 	table = larger;
-	room = len / sizeof(*table);
+	table_len = len;
 	return true;
 }
 
