@@ -30,7 +30,7 @@ like "CPUs without ACPI" "$(bare microvm,acpi=off,auto-kernel-cmdline=off 2 16M 
 like "above 4 GiB" "$(bare pc 1 5G mem)" "^memory +5[0-9]{6} KiB"
 
 # It measures how fast the TSC is while other machines and builds may run beside it.
-speeds=$(for i in 1 2 3 4; do bare microvm 1 16M uptime; bare pc 1 16M uptime; done | sed -n 's/.*TSC \([0-9]*\) kHz.*/\1/p' | sort -n)
+speeds=$(for _ in 1 2 3 4; do bare microvm 1 16M uptime; bare pc 1 16M uptime; done | sed -n 's/.*TSC \([0-9]*\) kHz.*/\1/p' | sort -n)
 is "the clock runs at one speed" \
 	"$(awk 'NR == 1 { least = $1 } END { print NR, $1 <= least * 1.02 ? "the same" : least " to " $1 }' <<<"$speeds")" "8 the same"
 
