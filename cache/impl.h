@@ -185,6 +185,8 @@ void chunk_keep(struct chunk_fetch *f);
 
 /* read_remote.c: adds to the batch that goes out at the end of this round. */
 void chunk_fetch_remote(struct chunk_fetch *f);
+/* Somebody waits now for one that was asked for before. */
+void chunk_fetch_wanted(struct chunk_fetch *f);
 void read_remote_stop(struct cache *c); /* when the cache closes */
 void read_remote_rest(struct cache *c); /* gives back memory that nothing under way needs */
 /* Chunks (first) to (last), in the tree, were read just now: what comes next? */

@@ -94,6 +94,15 @@ static int open_locked(const struct pack *p, int fds[2])
 	return 0;
 }
 
+/* Before a reader of a pack that is being filled are holes. Reading ahead, the kernel would make pages of zeros of them,
+ * while whoever reads waits: for a file that came by the network that took longer than all else. */
+static void expect_holes(int fd)
+{
+	struct stat st;
+	if (fstat(fd, &st) == 0 && (st.st_mode & 0222))
+		posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
 /* Opens both files and maps the marks. */
 static int open_files(struct pack *p, int fds[2])
 {
@@ -112,6 +121,7 @@ static int open_files(struct pack *p, int fds[2])
 		close(fds[1]);
 		return err;
 	}
+	expect_holes(fds[0]);
 	struct marks *m = xmalloc(sizeof(*m));
 	*m = (struct marks){ .before = p->have, .mark = map };
 	p->have = m;

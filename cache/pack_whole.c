@@ -113,8 +113,10 @@ int pack_seal(struct pack *p)
 		fd = -ENOENT;
 	if (fd >= 0 && !pack_is_sealed(p) && fchmod(p->fd, 0444) < 0)
 		fd = -errno;
-	if (fd >= 0)
+	if (fd >= 0) {
+		posix_fadvise(p->fd, 0, 0, POSIX_FADV_NORMAL); /* there are no holes any more */
 		fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 3);
+	}
 	pthread_mutex_unlock(&p->lock);
 	pack_leave(p);
 	return fd;

@@ -420,6 +420,7 @@ static void wait_for_chunk(struct read *r, const struct stretch *s, size_t to)
 	*w = (struct wait){ f->waits, r, s->from, s->len, to };
 	f->waits = w;
 	r->pending++;
+	chunk_fetch_wanted(f);
 }
 
 void chunk_ask(struct view *v, uint32_t i, view_read_fn *done, void *arg)

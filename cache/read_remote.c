@@ -198,17 +198,29 @@ static struct chunk_fetch *take_large(struct cache *c, const struct chunk_fetch 
 
 static void large_done(void *arg);
 
-/* Two of one length are verified in little more time than one: so they are not all given to the pool as they come. */
+/* Two of one length are verified in little more time than one: so one that nobody waits for stays until another has come,
+ * if more of its span are to come. The last of them, or the failure of the span, brings us here again. */
 static void verify_large(struct cache *c)
 {
 	while (c->large && c->large_jobs < LARGE_JOBS) {
-		struct chunk_fetch *f = take_large(c, NULL);
-		f->batched = take_large(c, f);
-		if (f->batched)
-			f->batched->batched = NULL;
+		struct chunk_fetch *f = take_large(c, NULL), *g = take_large(c, f);
+		if (!g && !f->waits && f->span && f->span->next < f->span->count) {
+			f->batched = c->large;
+			c->large = f;
+			return;
+		}
+		f->batched = g;
+		if (g)
+			g->batched = NULL;
 		c->large_jobs++;
 		submit(c, f, large_done);
 	}
+}
+
+void chunk_fetch_wanted(struct chunk_fetch *f)
+{
+	if (f->span)
+		verify_large(f->view->cache);
 }
 
 static void large_done(void *arg)
@@ -303,6 +315,7 @@ static void fail_rest(struct span *s, int err, const struct why *why)
 		f->err = why_fail(&f->why, err, "%s", why->text);
 		chunk_fetch_done(f);
 	}
+	verify_large(s->cache); /* those that waited for others of it */
 	span_put(s);
 }
 

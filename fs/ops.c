@@ -18,9 +18,10 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define LISTING_MAX  (128u << 10)
-#define OPEN_NOFLUSH (1u << 5) /* <linux/fuse.h> of Linux 6.9 */
-#define OPEN_THROUGH (1u << 7)
+#define BACKGROUND_MAX 4096
+#define LISTING_MAX    (128u << 10)
+#define OPEN_NOFLUSH   (1u << 5) /* <linux/fuse.h> of Linux 6.9 */
+#define OPEN_THROUGH   (1u << 7)
 
 struct listing {
 	fuse_req_t req;
@@ -283,17 +284,17 @@ void listing_free(struct listing *l)
 static void do_init(void *arg, struct fuse_conn_info *conn)
 {
 	(void)arg;
-	/* splice was slower, and takes pages away from the cache below (PERF.md D); ASYNC_READ lets parked
-	 * reads block their neighbours (PITFALLS 1); control files treat O_TRUNC as a no-op, so open must see
-	 * it */
+	/* splice was slower, and takes pages away from the cache below (PERF.md D); control files treat O_TRUNC as
+	 * a no-op, so open must see it */
 	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_SPLICE_READ |
-				  FUSE_CAP_ASYNC_READ | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
-				  FUSE_CAP_WRITEBACK_CACHE);
+				  FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_WRITEBACK_CACHE);
 	conn->want |=
 		conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
 					FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS);
-	conn->max_background = 64;
-	conn->congestion_threshold = 48;
+	/* What the kernel reads ahead counts as background work, of which so much may be under way. So many parked reads
+	 * must not block their neighbours (PITFALLS 1); and with ASYNC_READ, who waits for one can be killed. */
+	conn->max_background = BACKGROUND_MAX;
+	conn->congestion_threshold = BACKGROUND_MAX / 4 * 3;
 }
 
 static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)

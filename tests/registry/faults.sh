@@ -47,7 +47,8 @@ blob_of() { # TYPE: the path of the first blob of this media type
 }
 source=$(blob_of tar+zstd)
 # the table of contents is asked for as the bytes up to its last
-toc="$source@*-"$(sed 's/.*manifest-position":"\([0-9]*\):\([0-9]*\):.*/\1 \2/' "$manifest" | awk '{ print $1 + $2 - 1 }')
+last=$(sed 's/.*manifest-position":"\([0-9]*\):\([0-9]*\):.*/\1 \2/' "$manifest" | awk '{ print $1 + $2 - 1 }')
+toc="$source@*-$last"
 
 # --- the table -------------------------------------------------------------------------------------------------
 # step|what is asked for in it|lines of the plan before the fault's and after it
@@ -152,7 +153,7 @@ one_case() { # in worker $w, on server w$w
 	fi
 	same "$m" >"$T/w$w/diff" 2>&1
 	took=$?
-	if [ $verdict = mended ]; then
+	if [ "$verdict" = mended ]; then
 		if [ $took = 0 ]; then say "ok - $name"; else
 			say "not ok - $name"
 			{ cat "$T/w$w/diff"; tail -n 5 "$m/log"; } | sed 's/^/#   /' | head -n 20 >>"$T/w$w.tap"

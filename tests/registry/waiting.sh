@@ -94,10 +94,14 @@ kill $!
 wait $! 2>/dev/null
 is "little comes: and interrupted" $? 143
 is "little comes: of those who wait had ended" "$(ended)" 0
+victim=$(processes "^cat $M/kernels/cold3/1.0/src/f7\$")
+kill "$victim"
+wait_for "little comes: one of them is killed" grep -qx 143 "$T/ended7"
+is "little comes: and ends alone" "$(ended)" 1
 put kill "$M/run/u/ctl"
 kill -STOP "$first"
 ok "nothing comes: others go on" others 4
-the_end cold3 "nothing comes" "(no answer came|next to nothing)"
+the_end cold3 "nothing comes" "(no answer came|next to nothing)" 1143
 kill -CONT "$first"
 mended cold3 "nothing comes"
 
