@@ -115,6 +115,13 @@ void cache_view(struct cache *c, const char *name, const char *reference, cache_
 struct view *view_get(struct view *v);
 void view_put(struct view *v);
 
+/* The same for who only looks: a kernel's sources or images may be missing from the view, where nothing but the whole of
+ * a layer says what they are and that is not here. Nothing but metadata is fetched then. */
+void cache_look(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg);
+/* Is (dir) what is missing? cache_view for the view's digest gives a view that has it, where all entries of this one have
+ * the index that they have here. */
+bool view_lacks(const struct view *v, uint32_t dir);
+
 const char *view_name(const struct view *v);
 const char *view_tag(const struct view *v);    /* as it was asked for: a tag or a digest */
 const char *view_digest(const struct view *v); /* of the image manifest that the tree shows */

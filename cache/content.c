@@ -49,10 +49,10 @@ static void unref_pack(struct cache *c, struct pack_ref *r)
 
 /* --- contents --------------------------------------------------------------------------------- */
 
-struct content *content_find(struct cache *c, const struct digest *d)
+struct content *content_find(struct cache *c, const struct digest *d, bool look)
 {
 	for (struct content *k = c->contents; k; k = k->next) {
-		if (digest_equal(&k->digest, d)) {
+		if (digest_equal(&k->digest, d) && (look || !k->lacks)) {
 			k->refs++;
 			return k;
 		}
@@ -60,10 +60,13 @@ struct content *content_find(struct cache *c, const struct digest *d)
 	return NULL;
 }
 
-struct content *content_adopt(struct cache *c, struct tree *t, struct pack **packs)
+struct content *content_adopt(struct cache *c, const struct load *l)
 {
+	struct tree *t = l->tree;
+	struct pack **packs = l->packs;
 	uint32_t layers = t->head->layer_count;
-	struct content *k = content_find(c, &t->head->manifest);
+	struct content *k = content_find(c, &t->head->manifest, l->lacks != NULL);
+	struct entry e;
 	if (k) {
 		for (uint32_t i = 0; i < layers; i++)
 			pack_close(packs[i]);
@@ -75,6 +78,10 @@ struct content *content_adopt(struct cache *c, struct tree *t, struct pack **pac
 	k->tree = t;
 	k->digest = t->head->manifest;
 	k->refs = 1;
+	if (l->lacks && tree_path(t, l->lacks, &e) == 0) {
+		k->lacks = e.index;
+		k->lacks_size = l->lacks_size;
+	}
 	k->packs = xcalloc(layers + 1, sizeof(struct pack_ref *));
 	for (uint32_t i = 0; i < layers; i++)
 		k->packs[i] = adopt_pack(c, packs[i]);
@@ -162,7 +169,7 @@ void view_cached(const struct view *v, uint64_t *here, uint64_t *total)
 {
 	const struct tree *t = v->content->tree;
 	*here = 0;
-	*total = t->head->content;
+	*total = t->head->content + v->content->lacks_size;
 	for (uint32_t i = 0; i < t->head->layer_count; i++)
 		*here += pack_here(v->content->packs[i]->pack, t->chunks + t->layers[i].first_chunk);
 }
@@ -277,6 +284,11 @@ uint64_t view_progress(const struct view *v)
 	for (uint32_t i = 0; i < t->head->layer_count; i++)
 		sum += v->content->packs[i]->came + spool_came(v->cache, &t->layers[i].blob);
 	return sum;
+}
+
+bool view_lacks(const struct view *v, uint32_t dir)
+{
+	return dir && dir == v->content->lacks;
 }
 
 uint32_t view_count(const struct view *v)
