@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* prefetch.c: ordinary reads, whose bytes nobody looks at. */
+/*
+ * prefetch.c: ordinary reads, whose bytes nobody looks at. A read is answered before its bytes are written, so whoever
+ * wants to know that all is kept looks once more at what is just being written: reads of that are answered after it.
+ */
 #include "cache/prefetch.h"
 
 #include "cache/impl.h"
@@ -19,7 +22,7 @@ struct prefetch {
 	uint32_t index; /* the next piece to read */
 	uint64_t off;
 	unsigned under_way;
-	bool stopped, pumping;
+	bool stopped, again; /* again: only what is still being written */
 	int err;
 	struct why why;
 };
@@ -34,17 +37,17 @@ static const struct tree_entry *content_at(const struct prefetch *p, uint32_t in
 		       : NULL;
 }
 
-/* All chunks of the piece at (off) are here. */
-static bool is_here(const struct prefetch *p, const struct tree_entry *f, uint64_t off, uint64_t len)
+/* Has the piece at (off) a chunk to be read? */
+static bool lacks(const struct prefetch *p, const struct tree_entry *f, uint64_t off, uint64_t len)
 {
 	const struct tree *t = p->view->content->tree;
 	uint32_t last = tree_chunk_at(t, f, off + len - 1), number = 0;
 	for (uint32_t i = tree_chunk_at(t, f, off); i <= last; i++) {
 		const struct pack_ref *ref = content_pack(p->view->content, i, &number);
-		if (!pack_has(ref->pack, number))
-			return false;
+		if (!pack_has(ref->pack, number) && (!p->again || chunk_under_way(ref, number)))
+			return true;
 	}
-	return true;
+	return false;
 }
 
 static void finish(struct prefetch *p)
@@ -74,7 +77,7 @@ static void piece_done(void *arg, int err, const struct why *why, const void *da
 	pump(p);
 }
 
-/* The next piece that is not here: true, and (p) is after it. */
+/* The next piece to be read: true, and (p) is after it. */
 static bool next_piece(struct prefetch *p, uint32_t *index, uint64_t *off, size_t *len, unsigned *looked)
 {
 	uint32_t count = p->view->content->tree->head->entry_count;
@@ -89,7 +92,7 @@ static bool next_piece(struct prefetch *p, uint32_t *index, uint64_t *off, size_
 		*off = p->off;
 		*len = f->size - p->off < STEP ? (size_t)(f->size - p->off) : STEP;
 		p->off += *len;
-		if (!is_here(p, f, *off, *len))
+		if (lacks(p, f, *off, *len))
 			return true;
 	}
 	return false;
@@ -98,6 +101,13 @@ static bool next_piece(struct prefetch *p, uint32_t *index, uint64_t *off, size_
 static bool ended(const struct prefetch *p)
 {
 	return p->err || p->stopped || p->index >= p->view->content->tree->head->entry_count;
+}
+
+static void look_again(struct prefetch *p)
+{
+	p->again = true;
+	p->index = 0;
+	p->off = 0;
 }
 
 static void pump(void *arg)
@@ -111,6 +121,8 @@ static void pump(void *arg)
 		p->under_way++;
 		view_read(p->view, index, off, len, piece_done, p);
 	}
+	if (p->under_way == 0 && ended(p) && !p->err && !p->stopped && !p->wanted && !p->again)
+		look_again(p);
 	if (p->under_way == 0 && ended(p))
 		finish(p);
 	else if (p->under_way == 0)

@@ -228,9 +228,10 @@ bool listing_add(struct listing *l, const char *name, const struct attr *a, uint
 	bool tell = l->plus && a->nlink && !dots; /* "." and ".." are never looked up, so never forgotten */
 	if (l->plus) {
 		struct fuse_entry_param e;
-		fill_entry(fs, a, &e);
-		if (!tell)
-			e.ino = 0;
+		if (tell)
+			fill_entry(fs, a, &e);
+		else
+			e = (struct fuse_entry_param){ .attr.st_ino = node_ino(a->node), .attr.st_mode = a->mode };
 		need = fuse_add_direntry_plus(l->req, l->data + l->used, room, name, &e, (off_t)next);
 	} else {
 		struct stat st = { .st_ino = node_ino(a->node), .st_mode = a->mode };

@@ -145,8 +145,7 @@ void through_release(struct fs *fs, struct node n, struct view *v)
 	struct through **at = find(fs, n);
 	if (!*at || --(*at)->opens)
 		return;
-	if (!(*at)->id)
-		view_vouch(v, n.b);
+	view_vouch(v, n.b);
 	forget(fs, at);
 }
 

@@ -36,6 +36,12 @@ wait_for "an index that did not change is not sent again" not_sent
 requests=$(grep -c index.json "$STATIC_LOG")
 seconds=$((SECONDS - began + 1))
 ok "and is asked for once a second at most ($requests times in $seconds s)" [ "$requests" -le $((seconds + 3)) ]
+make_kernel "$T/s" small 1000000 # of which the last piece to be fetched is little: it is not written yet when it is there
+"$DIVERFS" publish "$T/s" "$T/www/layout" >/dev/null
+little_appears() { cat "$M/kernels/small/1.0/images/kernel.img"; }
+wait_for "another one appears" little_appears
+ok "a pin ends when all is kept" put "pin small:1.0" "$M/cache/ctl"
+is "all of it" "$(sed -n 's/^here //p' "$M/kernels/small/1.0/cached")" "$(sed -n 's/^total //p' "$M/kernels/small/1.0/cached")"
 unmount_registry
 
 # a server that ignores ranges: each blob comes whole, once
