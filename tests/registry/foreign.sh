@@ -137,7 +137,7 @@ shown "static server" "http://$ADDR"
 ok "unmounts" unmount_registry
 rm -rf "$T/cache"
 REGISTRY=http://$ADDR mount_registry
-is "64 that enter at once see the same" "$(for i in $(seq 64); do find "$M/kernels/t/1/src" | wc -l & done | sort | uniq -c | tr -s ' ')" \
+is "64 that enter at once see the same" "$(for _ in $(seq 64); do find "$M/kernels/t/1/src" | wc -l & done | sort | uniq -c | tr -s ' ')" \
 	" 64 $(find "$T/s" | wc -l)"
 ok "unmounts" unmount_registry
 rm -rf "$T/cache"
