@@ -146,6 +146,7 @@ RUN     = BUILD=$(BUILD) tests/run
 
 # What of the ROS's agent can be tried here; it is made for the ROS by deployers/cokernel/ros/Makefile.
 AGENT_O := $(patsubst %,$(O)/deployers/cokernel/agent/%.o,image layout tables info config policy words)
+AGENT_RINGS_O := $(patsubst %,$(O)/deployers/cokernel/agent/%.o,wire rings words)
 $(O)/deployers/cokernel/agent/handlers.o: deployers/cokernel/agent/handlers.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -c -o $@ $<
@@ -155,7 +156,8 @@ AGENT_O += $(O)/deployers/cokernel/agent/handlers.o
 .SECONDARY:
 # By the first word of its name a test is linked with what it tests.
 test_parts = $(if $(filter deploy_% driver% build_% fullvm_%,$(notdir $*)),$(O)/libmodes.a $(O)/libdeploy.a) \
-	     $(if $(filter cokernel_%,$(notdir $*)),$(AGENT_O)) \
+	     $(if $(filter cokernel_agent,$(notdir $*)),$(AGENT_O)) \
+	     $(if $(filter cokernel_rings,$(notdir $*)),$(AGENT_RINGS_O)) \
 	     $(if $(filter fs_%,$(notdir $*)),$(O)/libfs.a) $(O)/libcache.a $(O)/libbase.a
 $(TESTS)/%: $(O)/tests/%.o $$(test_parts)
 	@mkdir -p $(@D)

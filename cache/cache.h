@@ -168,6 +168,16 @@ void view_let(struct view *v, uint32_t index);
 void view_deploy(struct view *v);
 void view_deployed(struct view *v, bool ran);
 
+/* A file that lies in the cache as it is, all of it here and known to be sound: a descriptor, the caller's, for reading by
+ * whoever compares nothing. Its bytes stay while the view is held. -ENOENT: there is none; -EAGAIN: after view_ready. Does
+ * not wait. */
+int view_whole(struct view *v, uint32_t index);
+typedef void view_ready_fn(void *arg);
+/* Opens the cache's files of a file that has content. */
+void view_ready(struct view *v, uint32_t index, view_ready_fn *done, void *arg);
+/* Somebody has read the file, perhaps all of it: then that it is sound is written down. */
+void view_vouch(struct view *v, uint32_t index);
+
 /* Bytes of a file that are here and can be read without waiting: the count (0 at the end; may be short of (len) only at
  * the end of the file), or -EAGAIN: use view_read. */
 ssize_t view_read_now(struct view *v, uint32_t index, uint64_t off, void *buf, size_t len);

@@ -186,6 +186,8 @@ static struct pack *pack_of(const struct view *v, uint32_t index)
 struct attaching {
 	struct view *view;
 	struct pack *pack;
+	view_ready_fn *done; /* or NULL */
+	void *arg;
 };
 
 static void attach_run(void *arg)
@@ -195,8 +197,18 @@ static void attach_run(void *arg)
 
 static void attach_done(void *arg)
 {
-	view_put(((struct attaching *)arg)->view);
-	free(arg);
+	struct attaching *a = arg;
+	if (a->done)
+		a->done(a->arg);
+	view_put(a->view);
+	free(a);
+}
+
+static void attach(struct view *v, struct pack *p, view_ready_fn *done, void *arg)
+{
+	struct attaching *a = xmalloc(sizeof(*a));
+	*a = (struct attaching){ view_get(v), p, done, arg };
+	cache_job(v->cache, attach_run, attach_done, a);
 }
 
 void view_hold(struct view *v, uint32_t index)
@@ -205,11 +217,8 @@ void view_hold(struct view *v, uint32_t index)
 	if (!p)
 		return;
 	pack_hold(p);
-	if (pack_attached(p))
-		return;
-	struct attaching *a = xmalloc(sizeof(*a));
-	*a = (struct attaching){ view_get(v), p };
-	cache_job(v->cache, attach_run, attach_done, a);
+	if (!pack_attached(p))
+		attach(v, p, NULL, NULL);
 }
 
 void view_let(struct view *v, uint32_t index)
@@ -217,6 +226,51 @@ void view_let(struct view *v, uint32_t index)
 	struct pack *p = pack_of(v, index);
 	if (p)
 		pack_let(p);
+}
+
+/* --- files as they lie in the cache --------------------------------------------------------------- */
+
+struct pack *content_own_pack(const struct content *k, const struct tree_entry *f)
+{
+	if (!f || f->flags & TREE_INLINE || f->count == 0)
+		return NULL;
+	uint16_t layer = k->tree->chunks[f->first].layer;
+	const struct tree_layer *l = &k->tree->layers[layer];
+	return f->first == l->first_chunk && f->count == l->chunk_count && f->size == l->pack_size
+		       ? k->packs[layer]->pack
+		       : NULL;
+}
+
+static struct pack *own_pack(const struct view *v, uint32_t index)
+{
+	const struct tree *t = v->content->tree;
+	return content_own_pack(v->content, index < t->head->entry_count ? tree_file(t, index) : NULL);
+}
+
+int view_whole(struct view *v, uint32_t index)
+{
+	struct pack *p = own_pack(v, index);
+	return p ? pack_whole(p) : -ENOENT;
+}
+
+void view_ready(struct view *v, uint32_t index, view_ready_fn *done, void *arg)
+{
+	attach(v, pack_of(v, index), done, arg);
+}
+
+static void vouch_run(void *arg)
+{
+	pack_vouch(((struct attaching *)arg)->pack);
+}
+
+void view_vouch(struct view *v, uint32_t index)
+{
+	struct pack *p = own_pack(v, index);
+	if (!p)
+		return;
+	struct attaching *a = xmalloc(sizeof(*a));
+	*a = (struct attaching){ .view = view_get(v), .pack = p };
+	cache_job(v->cache, vouch_run, attach_done, a);
 }
 
 uint64_t view_progress(const struct view *v)

@@ -10,6 +10,7 @@
  */
 #include "fs/content.h"
 #include "fs/kernels.h"
+#include "fs/through.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -377,6 +378,8 @@ static void views_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse
 		fi->keep_cache = 1;
 		if (n.b < VIEW_EXTRA) {
 			view_hold(s->view, n.b);
+			if (through_open(fs, req, n, s->view, fi))
+				return;
 			if (first_open(s, n.b))
 				content_push(fs, n, s->view, n.b);
 		}
@@ -387,10 +390,12 @@ static void views_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse
 static void views_release(struct fs *fs, struct node n, struct fuse_file_info *fi)
 {
 	struct slot *s = slot_of(fs, n);
-	if (n.b == EXTRA_CACHED)
+	if (n.b == EXTRA_CACHED) {
 		free((char *)(uintptr_t)fi->fh);
-	else if (s && n.b < VIEW_EXTRA)
+	} else if (s && n.b < VIEW_EXTRA) {
+		through_release(fs, n, s->view);
 		view_let(s->view, n.b);
+	}
 }
 
 static void views_stalled(struct fs *fs, struct node n, uint64_t until_ns)
@@ -541,6 +546,7 @@ void views_init(struct fs *fs)
 void views_free(struct fs *fs)
 {
 	struct kernels *k = fs->kernels;
+	through_free(fs);
 	for (uint32_t i = 0; i < k->keys.count; i++)
 		if (k->slots[i].view)
 			slot_free(&k->slots[i]);

@@ -11,6 +11,7 @@
  *   pages             page faults of the agent: pages.c       restart       asks to be booted again
  *   call N A B C      a delegated call with numbers           quiet MS      counts interrupts for a while
  *   files  policy  harm  hog   calls with paths; a policy that changes; what must not hurt; no memory left: files.c
+ *   show PATH         a file of the ROS's, on the console
  *   order WORD        writes it to /dev/order, and waits for the ROS's /dev/answer (tests/kernels/saboteur.c)
  */
 #include "kernel.h"
@@ -278,6 +279,8 @@ static void run(void)
 		test_hog();
 	else if (same(what, "order"))
 		order(words[1]);
+	else if (same(what, "show"))
+		show(words[1]);
 	else if (same(what, "restart"))
 		message(GUEST_RESTART, 0);
 	else if (same(what, "call"))
