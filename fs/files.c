@@ -404,7 +404,8 @@ static void run_ctl(struct instance *in, const char *words, fuse_req_t req, size
 		err = machine_command(in, words, req, size, &why);
 	} else {
 		err = why_fail(&why, -EINVAL,
-			"ctl: there is no word '%s'; the words are build, stop, kill, reset, reset-hrt, pause, "
+			"ctl: there is no word '%s'; the words are build, stop, kill, reset, reset-hrt, "
+			"pause, "
 			"resume, resize COLUMNS ROWS, clean, pristine",
 			words);
 	}

@@ -271,8 +271,8 @@ void stream_wake(struct instance *in, enum run_file file)
 
 void stream_wake_all(struct instance *in)
 {
-	static const enum run_file files[] = { RUN_STDIN, RUN_STDOUT, RUN_CONSOLE, RUN_ROS_CONSOLE, RUN_BUILD_LOG,
-		RUN_EVENTS, RUN_WAIT };
+	static const enum run_file files[] = { RUN_STDIN, RUN_STDOUT, RUN_CONSOLE, RUN_ROS_CONSOLE,
+		RUN_BUILD_LOG, RUN_EVENTS, RUN_WAIT };
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		stream_wake(in, files[i]);
