@@ -109,6 +109,7 @@ if [ -d "$BUILD/share/diverfs/registry" ] && command -v bwrap qemu-system-x86_64
 		unmount_registry
 		rm -f "$T/cache/packs/"*
 	}
+	first=0 bytes=0 second=1 again=1 # so that what is not told is a failure
 	cold first bytes
 	cold second again
 	ok "the second cold deploy asks less often ($second requests after $first)" [ "$second" -lt $((first * 2 / 3)) ]
