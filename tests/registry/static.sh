@@ -92,7 +92,7 @@ ok "4 KiB in the middle of 1 GiB" cmp -n 4096 "$T/part" "$T/k/images/kernel.img"
 ok "cost $((cost / 1024)) KiB with the digests of its chunks, at most 512" [ $cost -le $((512 * 1024)) ]
 unmount_registry
 
-# What the last deploy of a digest read is fetched at the start of the next cold one: in fewer requests, and no more of it.
+# What the last deploy of a digest read is fetched at the start of the next cold one: in fewer requests.
 if [ -d "$BUILD/share/diverfs/registry" ] && command -v bwrap qemu-system-x86_64 >/dev/null; then
 	static_server "$BUILD/share/diverfs/registry"
 	REGISTRY=http://$ADDR
@@ -113,7 +113,7 @@ if [ -d "$BUILD/share/diverfs/registry" ] && command -v bwrap qemu-system-x86_64
 	cold first bytes
 	cold second again
 	ok "the second cold deploy asks less often ($second requests after $first)" [ "$second" -lt $((first * 2 / 3)) ]
-	ok "for no more ($again bytes after $bytes)" [ "$again" -le "$bytes" ]
+	ok "for little more ($again bytes after $bytes)" [ "$again" -le $((bytes * 3 / 2)) ] # gaps come along where ranges are joined
 else
 	skip "a cold deploy after another one" "no bwrap, or no QEMU"
 fi
