@@ -59,7 +59,9 @@ static int rate_child(const json_t *o, const struct descriptor *d)
 	const char *os = json_string_value(json_object_get(platform, "os"));
 	if (!arch || (strcmp(arch, "amd64") != 0 && strcmp(arch, "x86_64") != 0))
 		return 0;
-	return os && (strcmp(os, "qemu") == 0 || strcmp(os, "kvm") == 0) ? 3 : 2; /* kraftkit's; others are for Xen and the like */
+	return os && (strcmp(os, "qemu") == 0 || strcmp(os, "kvm") == 0)
+		       ? 3
+		       : 2; /* kraftkit's; others are for Xen and the like */
 }
 
 static int pick_child(const json_t *doc, struct descriptor *child, struct why *why)

@@ -323,6 +323,5 @@ void cache_usage(struct cache *c, struct cache_usage *out)
 {
 	struct room_usage u;
 	room_usage(c->room, &u);
-	*out = (struct cache_usage){ u.used, u.quota, u.files,
-		cache_progress(c) };
+	*out = (struct cache_usage){ u.used, u.quota, u.files, cache_progress(c) };
 }

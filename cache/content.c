@@ -51,13 +51,13 @@ static void unref_pack(struct cache *c, struct pack_ref *r)
 
 struct content *content_find(struct cache *c, const struct digest *d, bool look)
 {
-	for (struct content *k = c->contents; k; k = k->next) {
-		if (digest_equal(&k->digest, d) && (look || !k->lacks)) {
-			k->refs++;
-			return k;
-		}
-	}
-	return NULL;
+	struct content *found = NULL;
+	for (struct content *k = c->contents; k; k = k->next)
+		if (digest_equal(&k->digest, d) && (!k->lacks || (look && !found)))
+			found = k;
+	if (found)
+		found->refs++;
+	return found;
 }
 
 struct content *content_adopt(struct cache *c, const struct load *l)

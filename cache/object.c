@@ -36,7 +36,8 @@ int object_put(int dirfd, struct room *room, const struct digest *d, const struc
 	digest_of(bytes->data ? bytes->data : "", bytes->len, &is);
 	if (!digest_equal(&is, d))
 		return why_fail(why, -EILSEQ, "the bytes do not match their digest sha256:%s", name);
-	int err = dirfd < 0 ? 0 : room_write_file(room, dirfd, name, bytes->data ? bytes->data : "", bytes->len);
+	int err = dirfd < 0 ? 0
+			    : room_write_file(room, dirfd, name, bytes->data ? bytes->data : "", bytes->len);
 	if (err < 0)
 		log_warn("cache: cannot keep object %s: %s", name, err_text(err));
 	return 0;

@@ -359,7 +359,9 @@ static int publish_all(
 int publish_directory(const char *dir, const char *layout, const char *reference, const char *sign_key,
 	publish_progress_fn *progress, void *arg, char *digest, struct why *why)
 {
-	struct publishing p = { .dir = dir, .sign_key = sign_key, .out = { layout, -1, -1 }, .meter = { progress, arg, 0, 0 } };
+	struct publishing p = {
+		.dir = dir, .sign_key = sign_key, .out = { layout, -1, -1 }, .meter = { progress, arg, 0, 0 }
+	};
 	autoclose int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return why_fail_errno(why, -errno, "%s", dir);

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRIES	 3
-#define PATIENCE      5000 /* ms */
+#define TRIES	      3
+#define PATIENCE      5000  /* ms */
 #define PATIENCE_BODY 60000 /* a registry may check a large blob before it answers */
-#define PAUSE_US 500000
+#define PAUSE_US      500000
 
 struct push {
 	struct loop *loop;
@@ -350,7 +350,9 @@ int publish_pull(const struct push_to *to, const char *name, const char *tag, si
 	int err = push_begin(&p, to, name, why);
 	if (!err) {
 		autofree char *url = xasprintf("%s/manifests/%s", p.base, tag);
-		struct http_request q = { .method = "GET", .url = url, .accept = MT_MANIFEST, .into = out, .max = max };
+		struct http_request q = {
+			.method = "GET", .url = url, .accept = MT_MANIFEST, .into = out, .max = max
+		};
 		err = ask(&p, &q, &r, why);
 	}
 	reply_free(&r);

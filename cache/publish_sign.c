@@ -64,7 +64,8 @@ static int read_manifest(
 	err = strict_load(text.data ? text.data : "", text.len, "manifest of signatures", m, &in);
 	if (!err)
 		err = strict_list(*m, "layers", REQUIRED, MAX_SIGNATURES - 1, layers, &in);
-	return err ? why_fail(why, err, "to what is under %s no signature can be added: %s", ref, in.text) : 0;
+	return err ? why_fail(why, err, "to what is under %s no signature can be added: %s", ref, in.text)
+		   : 0;
 }
 
 static bool is_there(
@@ -72,19 +73,20 @@ static bool is_there(
 {
 	size_t i;
 	const json_t *layer;
-	json_array_foreach((json_t *)(uintptr_t)layers, i, layer) {
+	json_array_foreach((json_t *)(uintptr_t)layers, i, layer)
+	{
 		struct descriptor is;
 		if (descriptor_read(layer, &is, NULL) < 0 || !digest_equal(&is.digest, d))
 			continue;
-		const char *signature =
-			json_string_value(json_object_get(is.annotations, NOTE_SIGNATURE));
+		const char *signature = json_string_value(json_object_get(is.annotations, NOTE_SIGNATURE));
 		if (signature && cosign_is_by(key_path, payload->data, payload->len, signature))
 			return true;
 	}
 	return false;
 }
 
-static void add_layer(json_t *layers, const struct buf *payload, const struct digest *d, const char *signature)
+static void add_layer(
+	json_t *layers, const struct buf *payload, const struct digest *d, const char *signature)
 {
 	json_t *layer = descriptor_new(MT_SIGNATURE, d, payload->len), *notes = json_object();
 	json_object_set_new(notes, NOTE_SIGNATURE, json_string(signature));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * room.c: the sum of what is kept, and who must go. The sum is a guess between two counts: this process adds what it
- * stores, the others' is seen with the next count.
+ * room.c: the sum of what is kept, and who must go. The sum is a guess between two counts: each process adds what it
+ * stores, to a number that all of them share, the file `sum` in the cache's directory.
  */
 #include "cache/room.h"
 
@@ -13,10 +13,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -32,7 +34,8 @@
 struct room {
 	int dirfd;
 	uint64_t quota;
-	_Atomic uint64_t used, files;
+	_Atomic uint64_t *used; /* shared; or (alone), where that cannot be */
+	_Atomic uint64_t alone, files;
 	_Atomic uint64_t counted_at, stuck_until; /* monotonic */
 	pthread_mutex_t lock;			  /* who counts and evicts */
 	pthread_mutex_t packs_lock;		  /* guards the list */
@@ -205,7 +208,7 @@ static void count_all(struct room *r, struct count *k)
 	count_dir(k, r->dirfd, "learned", PARTS);
 	count_dir(k, r->dirfd, ".", PARTS);
 	join_pairs(k);
-	r->used = k->bytes;
+	*r->used = k->bytes;
 	r->files = k->files;
 	r->counted_at = clock_mono_ns();
 }
@@ -284,7 +287,9 @@ static uint64_t evict(struct room *r, struct count *k, uint64_t bytes)
 		if (dir[part] >= 0)
 			close(dir[part]);
 	pins_free(pins);
-	r->used -= gone < r->used ? gone : r->used;
+	uint64_t was = *r->used; /* which another process may have counted anew meanwhile */
+	while (!atomic_compare_exchange_weak(r->used, &was, was - (gone < was ? gone : was)))
+		;
 	if (files)
 		log_info("cache: %llu files, %llu KiB, that were used longest ago are gone to make room",
 			(unsigned long long)files, (unsigned long long)gone >> 10);
@@ -307,7 +312,7 @@ static int fit(struct room *r, uint64_t bytes)
 	if (k.bytes + bytes > r->quota)
 		evict(r, &k, k.bytes + bytes + reserve - r->quota);
 	free(k.list);
-	return r->used + bytes <= r->quota ? 0 : -ENOSPC;
+	return *r->used + bytes <= r->quota ? 0 : -ENOSPC;
 }
 
 int room_take(struct room *r, uint64_t bytes)
@@ -316,28 +321,28 @@ int room_take(struct room *r, uint64_t bytes)
 		return 0;
 	uint64_t now = clock_mono_ns();
 	bytes = (bytes + 4095) / 4096 * 4096;
-	if (r->used + bytes <= r->quota && now - r->counted_at < COUNT_NS) {
-		r->used += bytes;
+	if (*r->used + bytes <= r->quota && now - r->counted_at < COUNT_NS) {
+		*r->used += bytes;
 		return 0;
 	}
 	if (now < r->stuck_until)
 		return -ENOSPC;
 	int err = 0;
 	pthread_mutex_lock(&r->lock);
-	if (r->used + bytes > r->quota || clock_mono_ns() - r->counted_at >= COUNT_NS)
+	if (*r->used + bytes > r->quota || clock_mono_ns() - r->counted_at >= COUNT_NS)
 		err = fit(r, bytes);
 	pthread_mutex_unlock(&r->lock);
 	if (err)
 		r->stuck_until = clock_mono_ns() + STUCK_NS;
 	else
-		r->used += bytes;
+		*r->used += bytes;
 	return err;
 }
 
 void room_note(struct room *r, uint64_t bytes)
 {
 	if (r)
-		r->used += (bytes + 4095) / 4096 * 4096;
+		*r->used += (bytes + 4095) / 4096 * 4096;
 }
 
 int room_make(struct room *r, uint64_t bytes)
@@ -375,7 +380,7 @@ int room_write_file(struct room *r, int dirfd, const char *name, const void *dat
 
 void room_usage(const struct room *r, struct room_usage *out)
 {
-	*out = (struct room_usage){ r->used, r->quota, r->files };
+	*out = (struct room_usage){ *r->used, r->quota, r->files };
 }
 
 /* --- open and close --------------------------------------------------------------------------- */
@@ -388,9 +393,22 @@ static uint64_t default_quota(int dirfd)
 	return share > QUOTA_LEAST ? share : QUOTA_LEAST;
 }
 
+/* Its block is there before it is mapped: a full disk is an error, not a signal. */
+static _Atomic uint64_t *share_sum(int dirfd)
+{
+	autoclose int fd = openat(dirfd, "sum", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	void *at = MAP_FAILED;
+	if (fd >= 0 && posix_fallocate(fd, 0, sizeof(uint64_t)) == 0)
+		at = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return at == MAP_FAILED ? NULL : at;
+}
+
 struct room *room_open(int dirfd, uint64_t quota)
 {
 	struct room *r = xcalloc(1, sizeof(*r));
+	r->used = share_sum(dirfd);
+	if (!r->used)
+		r->used = &r->alone;
 	r->dirfd = dirfd;
 	r->quota = quota ? quota : default_quota(dirfd);
 	pthread_mutex_init(&r->lock, NULL);
@@ -404,5 +422,7 @@ void room_close(struct room *r)
 		return;
 	pthread_mutex_destroy(&r->lock);
 	pthread_mutex_destroy(&r->packs_lock);
+	if (r->used != &r->alone)
+		munmap(r->used, sizeof(*r->used));
 	free(r);
 }

@@ -268,8 +268,9 @@ int tree_add_chunk(struct tree_build *b, uint32_t file, const struct chunk_item 
 		return why_fail(why, -EFBIG, "more than %u chunks", MAX_CHUNKS);
 	if (c->raw == 0 || c->raw > MAX_CHUNK || c->packed > MAX_CHUNK_PACKED)
 		return why_fail(why, -EFBIG, "a chunk of \"%s\" has an impossible size", name);
-	if (chunk_has_extent(c->kind) && (c->packed == 0 || c->blob_off < lim->start || c->blob_off > lim->end ||
-					      c->packed > lim->end - c->blob_off))
+	if (chunk_has_extent(c->kind) &&
+		(c->packed == 0 || c->blob_off < lim->start || c->blob_off > lim->end ||
+			c->packed > lim->end - c->blob_off))
 		return why_fail(why, -EBADMSG, "the content of \"%s\" lies outside of its layer", name);
 	if (c->kind == CHUNK_RAW && c->packed != c->raw)
 		return why_fail(why, -EBADMSG, "a chunk of \"%s\" has two sizes", name);

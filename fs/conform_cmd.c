@@ -19,10 +19,18 @@
 #define FAILED	 125
 
 struct words {
-	char **word; /* ends with NULL */
+	char **word; /* its own; ends with NULL */
 	size_t count;
 };
 
+static void words_free(struct words *w)
+{
+	for (size_t i = 0; i < w->count; i++)
+		free(w->word[i]);
+	free(w->word);
+}
+
+/* Takes (word) over. */
 static void add(struct words *w, char *word)
 {
 	w->word = xrealloc(w->word, (w->count + 2) * sizeof *w->word);
@@ -115,34 +123,40 @@ static const char *ros_of(int argc, char **argv, int *i)
 	return NULL;
 }
 
+/* What diverfs-conform is called with. */
+static int choose_words(struct words *w, int argc, char **argv, struct why *why)
+{
+	int at = kernel_at(argc, argv), err = 0;
+	autofree char *image = NULL;
+	struct stat st;
+
+	add(w, xstrdup(argv[0]));
+	if (at > 0 && argv[at][0] != '-' && !stat(argv[at], &st) && S_ISDIR(st.st_mode))
+		err = add_defaults(w, argv[at], &image, why);
+	bool own = true; /* and not the kernel's */
+	for (int i = 1; i < argc && !err; i++) {
+		own = own && strcmp(argv[i], "--") != 0;
+		const char *ros = own ? ros_of(argc, argv, &i) : NULL;
+		if (ros)
+			err = add_ros(w, ros, why);
+		else
+			add(w, xstrdup(i == at && image ? image : argv[i]));
+	}
+	return err;
+}
+
 int conform_main(int argc, char **argv)
 {
 	autofree char *program = options_installed("libexec/diverfs/diverfs-conform");
-	int at = kernel_at(argc, argv);
-	bool named = at > 0 && argv[at][0] != '-';
 	struct words w = { 0 };
 	struct why why = { 0 };
-	struct stat st;
-	char *image = NULL;
 
-	add(&w, argv[0]);
-	if (named && !stat(argv[at], &st) && S_ISDIR(st.st_mode) &&
-		add_defaults(&w, argv[at], &image, &why) < 0) {
+	if (choose_words(&w, argc, argv, &why) < 0) {
 		log_error("conform: %s", why.text);
-		return FAILED;
+	} else {
+		execv(program, w.word);
+		log_error("conform: cannot execute %s: %s", program, err_text(errno));
 	}
-	bool own = true; /* and not the kernel's */
-	for (int i = 1; i < argc; i++) {
-		own = own && strcmp(argv[i], "--") != 0;
-		const char *ros = own ? ros_of(argc, argv, &i) : NULL;
-		if (ros && add_ros(&w, ros, &why) < 0) {
-			log_error("conform: %s", why.text);
-			return FAILED;
-		}
-		if (!ros)
-			add(&w, i == at && image ? image : argv[i]);
-	}
-	execv(program, w.word);
-	log_error("conform: cannot execute %s: %s", program, err_text(errno));
+	words_free(&w);
 	return FAILED;
 }

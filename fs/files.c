@@ -8,6 +8,7 @@
 #include "cache/base/io.h"
 
 #include "fs/kernel_dir.h"
+#include "fs/logs.h"
 #include "fs/publish.h"
 #include "fs/texts.h"
 
@@ -219,6 +220,41 @@ static int open_file(struct instance *in, struct handle *h, bool truncate)
 	return err;
 }
 
+static void handle_list(struct run *r, struct handle *h)
+{
+	h->next = r->open;
+	h->place = &r->open;
+	if (h->next)
+		h->next->place = &h->next;
+	r->open = h;
+}
+
+static void handle_free(struct handle *h)
+{
+	*h->place = h->next;
+	if (h->next)
+		h->next->place = h->place;
+	buf_free(&h->text);
+	free(h);
+}
+
+void run_drop_handles(struct run *r)
+{
+	for (struct handle *h = r->open, *next; h; h = next) {
+		struct instance *in = h->in;
+
+		next = h->next;
+		in->streams.handles = NULL;
+		if (h->ph)
+			ops_poll_destroy(h->ph);
+		if (h->reading) /* what still comes back from the pool needs it */
+			continue;
+		log_detach(h);
+		handle_free(h);
+		instance_release(in);
+	}
+}
+
 int run_open_node(struct fs *fs, const struct run_node *n, bool truncate, struct fuse_file_info *fi)
 {
 	int access = fi->flags & O_ACCMODE, err = 0;
@@ -242,6 +278,7 @@ int run_open_node(struct fs *fs, const struct run_node *n, bool truncate, struct
 		free(h);
 		return err;
 	}
+	handle_list(fs->run, h);
 	fi->fh = (uint64_t)(uintptr_t)h;
 	fi->direct_io = 1;
 	fi->nonseekable = n->file == RUN_STDIN || n->file == RUN_STDOUT;
@@ -280,8 +317,7 @@ static void run_release(struct fs *fs, struct node n, struct fuse_file_info *fi)
 		delegate_close(in);
 	else if (h->file == RUN_SCRATCH)
 		scratch_close(in, h->scratch);
-	buf_free(&h->text);
-	free(h);
+	handle_free(h);
 	instance_release(in);
 }
 
@@ -368,7 +404,8 @@ static void run_ctl(struct instance *in, const char *words, fuse_req_t req, size
 		err = machine_command(in, words, req, size, &why);
 	} else {
 		err = why_fail(&why, -EINVAL,
-			"ctl: there is no word '%s'; the words are build, stop, kill, reset, reset-hrt, pause, "
+			"ctl: there is no word '%s'; the words are build, stop, kill, reset, reset-hrt, "
+			"pause, "
 			"resume, resize COLUMNS ROWS, clean, pristine",
 			words);
 	}

@@ -29,6 +29,8 @@ struct run_node {	     /* what a node number means now */
 /* 0, or -ENOENT if there is no such thing (any more). */
 int run_node_of(struct fs *fs, struct node n, struct run_node *out);
 struct handle *run_handle(struct fuse_file_info *fi);
+/* At the end: frees what was open when the connection ended, and will not be released any more. */
+void run_drop_handles(struct run *r);
 
 extern const char *const run_file_names[RUN_FILES];
 

@@ -91,6 +91,7 @@ struct run {
 	char *dir;
 	struct instance *first, *last;
 	struct instance *ending; /* out of the tree, not yet removed */
+	struct handle *open;	 /* all open files of class RUN */
 	uint32_t next_serial, next_anonymous;
 	struct modes *modes;
 	bool stopping;

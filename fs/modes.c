@@ -29,8 +29,8 @@
 static const struct {
 	const char *program; /* NULL: not in this version */
 	const char *why;
-	int probed_as;	     /* whose probe answers for it, and whose program has --probe */
-	const char *wants;   /* a kernel that a registry must have, unless config names another */
+	int probed_as;	   /* whose probe answers for it, and whose program has --probe */
+	const char *wants; /* a kernel that a registry must have, unless config names another */
 } table[MODE_COUNT] = {
 	[MODE_FULLVM] = { "diverfs-fullvm", NULL, MODE_FULLVM, NULL },
 	[MODE_SPLITVM] = { "diverfs-splitvm", NULL, MODE_FULLVM, "ros" },
@@ -400,7 +400,8 @@ void modes_text(struct modes *m, struct buf *out)
 		buf_printf(out, "%s ", kernel_mode_names[i]);
 		if (p->known && p->available && table[i].wants && !m->wanted[i])
 			buf_printf(out,
-				"unavailable (no registry has the kernel %s, the regular OS beside which others "
+				"unavailable (no registry has the kernel %s, the regular OS beside which "
+				"others "
 				"run%s%s; make %s in the sources of diverfs makes it, or give ros = NAME)\n",
 				table[i].wants, m->wanted_why[0] ? ": " : "", m->wanted_why, table[i].wants);
 		else if (!p->known)

@@ -8,6 +8,7 @@
 #include "cache/base/io.h"
 #include "cache/base/seglog.h"
 #include "deployers/deploy.h"
+#include "fs/files.h"
 #include "fs/kernel_dir.h"
 
 #include <dirent.h>
@@ -257,6 +258,7 @@ void run_free(struct fs *fs)
 		pending_fail_all(in, -EIO);
 		instance_release(in);
 	}
+	run_drop_handles(r);
 	modes_free(r->modes);
 	fs->run = NULL;
 	if (r->ending) /* given up after a deadline: what still comes back from the pool needs it */

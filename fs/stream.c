@@ -187,7 +187,7 @@ int stream_open(struct instance *in, struct handle *h, bool truncate)
 	if (h->file == RUN_STDIN && h->writes)
 		in->streams.in_writers++;
 	log_attach(in, h);
-	h->next = in->streams.handles;
+	h->next_stream = in->streams.handles;
 	in->streams.handles = h;
 	return 0;
 }
@@ -197,9 +197,9 @@ void stream_release(struct instance *in, struct handle *h)
 	struct handle **q = &in->streams.handles;
 
 	while (*q && *q != h)
-		q = &(*q)->next;
+		q = &(*q)->next_stream;
 	if (*q)
-		*q = h->next;
+		*q = h->next_stream;
 	if (h->ph)
 		ops_poll_destroy(h->ph);
 	h->ph = NULL;
@@ -250,7 +250,7 @@ static void wake_parked(struct instance *in, enum run_file file)
 
 static void wake_polls(struct instance *in, enum run_file file)
 {
-	for (struct handle *h = in->streams.handles; h; h = h->next) {
+	for (struct handle *h = in->streams.handles; h; h = h->next_stream) {
 		struct fuse_pollhandle *ph = h->ph;
 
 		if (h->file != file || !ph || !stream_poll(in, h))
@@ -271,8 +271,8 @@ void stream_wake(struct instance *in, enum run_file file)
 
 void stream_wake_all(struct instance *in)
 {
-	static const enum run_file files[] = { RUN_STDIN, RUN_STDOUT, RUN_CONSOLE, RUN_ROS_CONSOLE, RUN_BUILD_LOG,
-		RUN_EVENTS, RUN_WAIT };
+	static const enum run_file files[] = { RUN_STDIN, RUN_STDOUT, RUN_CONSOLE, RUN_ROS_CONSOLE,
+		RUN_BUILD_LOG, RUN_EVENTS, RUN_WAIT };
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		stream_wake(in, files[i]);

@@ -46,7 +46,8 @@ enum run_file {
 };
 
 struct handle { /* an open file of class RUN */
-	struct handle *next;
+	struct handle *next, **place; /* in run->open */
+	struct handle *next_stream;   /* in streams.handles */
 	struct instance *in;
 	enum run_file file;
 	bool reads, writes;

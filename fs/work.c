@@ -471,8 +471,7 @@ void work_deploy(struct instance *in, const char *mode, fuse_req_t req, size_t s
 	if (pending_any(in, PENDING_DEPLOY)) {
 		deploy_begins(in);
 		work_start(in);
-	}
-	else if (!in->work.active) /* interrupted before it began */
+	} else if (!in->work.active) /* interrupted before it began */
 		in->work.launch = false;
 }
 
@@ -518,8 +517,8 @@ void work_cancel(struct instance *in)
 
 static void clean_run(struct work_job *j)
 {
-	static const char *const made[] = { "images", "images.new", "kernel", "kernel.new", "kernel.lower", "build",
-		"ros", "ros.new", "out" };
+	static const char *const made[] = { "images", "images.new", "kernel", "kernel.new", "kernel.lower",
+		"build", "ros", "ros.new", "out" };
 
 	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]) && !j->err; i++)
 		j->err = io_remove_tree(j->dirfd, made[i]);

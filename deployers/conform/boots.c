@@ -79,7 +79,8 @@ static int begin(struct seen *seen, const struct subject *s, enum boot which, bo
 	int err = trial_begin(t, plan.data, plan.len, held, why);
 	if (err < 0)
 		return err;
-	if (trial_wait_served(t, s->patience_ms, shown) && trial_settle(t, SILENT_MS, s->patience_ms, greeted))
+	if (trial_wait_served(t, s->patience_ms, shown) &&
+		trial_settle(t, SILENT_MS, s->patience_ms, greeted))
 		trial_settle(t, QUIET_MS, s->patience_ms, trial_ended);
 	trial_ask_ports(t);
 	return 0;

@@ -32,7 +32,8 @@ static void add_disk(const struct vm *vm, struct arguments *a)
 	arguments_format(a, "-add-fd", "fd=%d,set=1", vm->disk_fd);
 	arguments_format(a, "-blockdev", "driver=%s,node-name=disk,filename=/dev/fdset/1,read-only=%s",
 		block ? "host_device" : "file", vm->plan.disk_write ? "off" : "on");
-	arguments_format(a, "-device", "virtio-blk-%s,drive=disk", vm->machine == MACHINE_MICROVM ? "device" : "pci");
+	arguments_format(
+		a, "-device", "virtio-blk-%s,drive=disk", vm->machine == MACHINE_MICROVM ? "device" : "pci");
 }
 
 void vm_device_arguments(const struct vm *vm, struct arguments *a)

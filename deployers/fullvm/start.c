@@ -128,8 +128,8 @@ static pid_t run_qemu(struct vm *vm, const struct wires *w, struct why *why)
 	pid_t pid = vm_arguments(vm, &fds, &a, why);
 
 	if (!pid)
-		pid = vm_spawn(&a, all, sizeof(all) / sizeof(all[0]), w->words[1],
-			vm->plan.accel == ACCEL_KVM, why);
+		pid = vm_spawn(
+			&a, all, sizeof(all) / sizeof(all[0]), w->words[1], vm->plan.accel == ACCEL_KVM, why);
 	arguments_free(&a);
 	return pid;
 }

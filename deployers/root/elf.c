@@ -129,7 +129,9 @@ static int take_interpreter(struct reading *r, struct elf *out)
 		if (r->phdr[i].p_type != PT_INTERP)
 			continue;
 		out->interpreter = read_string(r, r->phdr[i].p_offset);
-		return out->interpreter && *out->interpreter == '/' ? 0 : damaged(r, "its interpreter"); /* the first counts */
+		return out->interpreter && *out->interpreter == '/'
+			       ? 0
+			       : damaged(r, "its interpreter"); /* the first counts */
 	}
 	return 0;
 }

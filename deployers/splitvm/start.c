@@ -84,8 +84,8 @@ static pid_t run_qemu(struct split *s, const struct split_wires *w, struct why *
 	pid_t pid = split_arguments(s, &fds, &a, why);
 
 	if (!pid)
-		pid = vm_spawn(&a, all, sizeof(all) / sizeof(all[0]), w->words[1],
-			s->plan.accel == ACCEL_KVM, why);
+		pid = vm_spawn(
+			&a, all, sizeof(all) / sizeof(all[0]), w->words[1], s->plan.accel == ACCEL_KVM, why);
 	arguments_free(&a);
 	return pid;
 }

@@ -48,9 +48,12 @@ mkdir "$T/m2" "$T/state2"
 ok "a second mount shares the cache" "$DIVERFS" -o "cache=$T/cache,state=$T/state2" "$REGISTRY" "$T/m2"
 ok "and shows the same" diff -r "$M/kernels/hello/1.0/src" "$T/m2/kernels/hello/1.0/src"
 ok "and unmounts" fusermount3 -u "$T/m2"
+mkdir "$M/run/x"
+exec 7<"$M/run/x/status" 8<"$M/run/x/console" 9>>"$M/run/x/config"
 kill -TERM "$(daemon_pid)"
-wait_for "SIGTERM unmounts" not_mounted
+wait_for "SIGTERM unmounts, also while files are open" not_mounted
 wait_for "and the daemon ends" no_process "bin/diverfs .*$M"
+exec 7<&- 8<&- 9>&-
 
 "$DIVERFS" -f -o "$o" "$REGISTRY" "$M" &
 pid=$!

@@ -5,6 +5,9 @@
 #include "../unit/cache_rig.h"
 #include "hostile.h"
 
+#include <sched.h>
+#include <sys/mount.h>
+
 static void check_good(struct rig *r)
 {
 	static char data[IMAGE_LEN];
@@ -173,6 +176,16 @@ static void mangled_entries(void **state)
 	tmp_teardown(state);
 }
 
+/* Hundreds of caches are made and thrown away: in memory that takes a quarter of the time. Seen by this process only, so
+ * that it is gone with it, however that ends; who may not mount has the disk. */
+static void work_in_memory(void)
+{
+	const char *dir = getenv("TMPDIR");
+	if (dir && *dir && unshare(CLONE_NEWNS) == 0 &&
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		(void)!mount("tmpfs", dir, "tmpfs", 0, "mode=700");
+}
+
 int main(void)
 {
 	struct CMUnitTest tests[HOSTILE_COUNT + 3] = {
@@ -185,5 +198,6 @@ int main(void)
 			.test_func = hostile_test,
 			.initial_state = (void *)&hostile_cases[i] };
 	log_open("test", LOG_LEVEL_ERROR);
+	work_in_memory();
 	return cmocka_run_group_tests_name("layouts", tests, NULL, NULL);
 }

@@ -96,3 +96,30 @@ dd if="$M/kernels/huge/1.0/images/kernel.img" bs=4k count=1 skip=131072 status=n
 cost=$(($(fetched) - before))
 ok "4 KiB in the middle of 1 GiB" cmp -n 4096 "$T/part" "$T/k/images/kernel.img"
 ok "cost $((cost / 1024)) KiB with the digests of its chunks, at most 512" [ $cost -le $((512 * 1024)) ]
+unmount_registry
+
+# What the last deploy of a digest read is fetched at the start of the next cold one: in fewer requests.
+if [ -d "$BUILD/share/diverfs/registry" ] && command -v bwrap qemu-system-x86_64 >/dev/null; then
+	static_server "$BUILD/share/diverfs/registry"
+	REGISTRY=http://$ADDR
+	rm -r "$T/cache" "$T/state"
+	cold() { # its requests and bytes
+		: >"$STATIC_LOG"
+		mount_registry
+		instance p 'kernel = hello'
+		within "$SLOW" state_in p "built configured"
+		echo >>"$M/run/p/kernel/app/main.c"
+		put fullVM "$M/run/p/deploy" && [ "$(cat "$M/run/p/wait")" = 0 ] && read -r "$1" <<<"$(wc -l <"$STATIC_LOG")" &&
+			read -r "$2" <<<"$(fetched)"
+		rm -r "$M/run/p"
+		unmount_registry
+		rm -f "$T/cache/packs/"*
+	}
+	first=0 bytes=0 second=1 again=1 # so that what is not told is a failure
+	cold first bytes
+	cold second again
+	ok "the second cold deploy asks less often ($second requests after $first)" [ "$second" -lt $((first * 2 / 3)) ]
+	ok "for little more ($again bytes after $bytes)" [ "$again" -le $((bytes * 3 / 2)) ] # gaps come along where ranges are joined
+else
+	skip "a cold deploy after another one" "no bwrap, or no QEMU"
+fi

@@ -34,9 +34,15 @@ static struct program good(void)
 				     .e_phnum = 3 } };
 
 	t.e.e_ident[EI_CLASS] = ELFCLASS64;
-	t.p[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_vaddr = BASE, .p_filesz = sizeof(t), .p_memsz = sizeof(t) };
-	t.p[1] = (Elf64_Phdr){ .p_type = PT_INTERP, .p_offset = offsetof(struct program, interpreter), .p_filesz = 8 };
-	t.p[2] = (Elf64_Phdr){ .p_type = PT_DYNAMIC, .p_offset = offsetof(struct program, dyn), .p_filesz = sizeof(t.dyn) };
+	t.p[0] = (Elf64_Phdr){
+		.p_type = PT_LOAD, .p_vaddr = BASE, .p_filesz = sizeof(t), .p_memsz = sizeof(t)
+	};
+	t.p[1] = (Elf64_Phdr){
+		.p_type = PT_INTERP, .p_offset = offsetof(struct program, interpreter), .p_filesz = 8
+	};
+	t.p[2] = (Elf64_Phdr){
+		.p_type = PT_DYNAMIC, .p_offset = offsetof(struct program, dyn), .p_filesz = sizeof(t.dyn)
+	};
 	t.dyn[0] = (Elf64_Dyn){ .d_tag = DT_NEEDED, .d_un.d_val = 1 };
 	t.dyn[1] = (Elf64_Dyn){ .d_tag = DT_NEEDED, .d_un.d_val = 11 };
 	t.dyn[2] = (Elf64_Dyn){ .d_tag = DT_STRTAB, .d_un.d_ptr = BASE + offsetof(struct program, strings) };

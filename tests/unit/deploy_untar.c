@@ -213,8 +213,8 @@ static void is_bounded(void **state)
 
 static void refuses_damaged_attributes(void **state)
 {
-	static const char *const bad[] = { "x", "5", "4 a", "99999999999999999999 path=x\n", "18 path=x\n", "0 path=x\n", "-9 path=x\n",
-		"9 path=x\n\n3 \n", "9 path=xy" };
+	static const char *const bad[] = { "x", "5", "4 a", "99999999999999999999 path=x\n", "18 path=x\n",
+		"0 path=x\n", "-9 path=x\n", "9 path=x\n\n3 \n", "9 path=xy" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -239,16 +239,19 @@ static unsigned outside(void)
 
 static void survives_noise(void **state)
 {
-	static const char *const names[] = { "f", "d", "d/f", "../f", "d/../../f", "/d/l", "l", "l/f", "d/l/x", ".", "", "..", "d//f" };
+	static const char *const names[] = { "f", "d", "d/f", "../f", "d/../../f", "/d/l", "l", "l/f",
+		"d/l/x", ".", "", "..", "d//f" };
 	static const char types[] = "00000122255LKxg346Z";
-	static const char *const texts[] = { "", "text", "11 path=../\n", "9 path=l\n", "14 size=-1000\n", "13 linkpath=\n", "../../x" };
+	static const char *const texts[] = { "", "text", "11 path=../\n", "9 path=l\n", "14 size=-1000\n",
+		"13 linkpath=\n", "../../x" };
 
 	(void)state;
 	srandom(4);
 	for (int n = 0; n < 1500; n++) {
 		for (long k = random() % 8 + 1; k; k--) {
-			uint8_t *h = add(types[(size_t)random() % (sizeof(types) - 1)], names[(size_t)random() % 13],
-				names[(size_t)random() % 13], texts[(size_t)random() % 7]);
+			uint8_t *h = add(types[(size_t)random() % (sizeof(types) - 1)],
+				names[(size_t)random() % 13], names[(size_t)random() % 13],
+				texts[(size_t)random() % 7]);
 
 			if (random() % 4)
 				continue;
