@@ -12,19 +12,17 @@
 #include <inttypes.h>
 
 #define CONFIG_WRITABLE_MB 256
-#define CONFIG_SPIN_US	   50
+#define CONFIG_SPIN_US	   500
 #define ROS_CMDLINE_MAX	   2047
 #define FIRMWARE_TOP	   (UINT64_C(2) << 20) /* it keeps the last 128 KiB below 4 GiB */
 
 static void add_machine(const struct split *s, struct arguments *a)
 {
-	bool kvm = s->plan.accel == ACCEL_KVM;
 	uint64_t memory = s->plan.ros_memory_bytes + s->plan.memory_bytes + FIRMWARE_TOP;
 
 	arguments_pair(a, "-M", "pc,usb=off,vmport=off");
 	/* Two kernels run at the same time, so their CPUs must (COKERNEL.md 5). */
-	arguments_pair(a, "-accel", kvm ? "kvm" : "tcg,thread=multi");
-	arguments_pair(a, "-cpu", kvm ? "host,arch-capabilities=off" : "max");
+	arguments_cpu(a, s->plan.accel == ACCEL_KVM, "tcg,thread=multi");
 	arguments_format(a, "-m", "size=%" PRIu64 "k", memory / 1024);
 	arguments_format(a, "-smp", "%u", s->plan.ros_cpus + s->plan.cpus);
 }
