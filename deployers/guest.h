@@ -208,7 +208,7 @@ _Static_assert(sizeof(struct guest_tag_cokernel) == 32, "kernels already built r
  * A ring's indices count bytes and wrap at 2^64; (bytes) is a power of two; bytes in it = head - tail. The writer
  * of the console waits a little when it is full, then drops and counts. Messages are struct guest_message, whole.
  *
- * Doorbells. To the ROS: set the slot's bit in pending[], then, if that slot's agent sleeps, send the interrupt ros_vector to
+ * Doorbells. To the ROS: if that slot's agent sleeps set the slot's bit in pending[], then send the interrupt ros_vector to
  * ros_apic (physical destination, fixed). Slot 0 is no slot for calls: its bit means the rings. To the kernel: the interrupt
  * hrt_vector, which the kernel chooses (0x20..0xfe; 0: it polls), to the CPU that the slot names, or to CPU 0 for rings.
  * Who sleeps sets the flag, then looks once more.

@@ -39,21 +39,28 @@ static struct hrt *hrt;
 static struct server servers[GUEST_SLOTS_MAX];
 static int spinning, cpus;
 
-static uint32_t state_of(struct guest_slot *s)
+static uint32_t state_of(const struct guest_slot *s)
 {
 	return __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
 }
 
 /* The clock and a pause may both leave the VM, and cost more than a call: they come after as many looks as most calls need. */
-static bool spin_until(struct guest_slot *s, uint64_t until)
+static bool look(const struct guest_slot *s)
 {
-	for (;; __builtin_ia32_pause()) {
-		for (int i = 0; i < LOOKS; i++)
-			if (state_of(s) == GUEST_SLOT_REQUEST)
-				return true;
-		if (tsc_now() >= until)
-			return false;
+	for (int i = 0; i < LOOKS; i++)
+		if (state_of(s) == GUEST_SLOT_REQUEST)
+			return true;
+	return false;
+}
+
+static bool spin_until(const struct guest_slot *s, uint64_t until)
+{
+	while (tsc_now() < until) {
+		if (look(s))
+			return true;
+		__builtin_ia32_pause();
 	}
+	return false;
 }
 
 static uint64_t ticks(uint64_t us)
@@ -61,11 +68,13 @@ static uint64_t ticks(uint64_t us)
 	return hrt->info.tsc_khz * us / 1000;
 }
 
-static bool spin_for(const struct server *me, struct guest_slot *s)
+static bool spin_for(const struct server *me, const struct guest_slot *s)
 {
 	uint64_t most = ticks(hrt->config->spin_us), time = ticks(SPIN_MIN_US) + 2 * me->apart;
-	bool found = false;
+	bool found = look(s);
 
+	if (found)
+		return true;
 	if (me->apart > most)
 		time = ticks(SPIN_MIN_US);
 	if (__atomic_add_fetch(&spinning, 1, __ATOMIC_RELAXED) <= cpus)
@@ -78,9 +87,14 @@ static bool spin_for(const struct server *me, struct guest_slot *s)
 static bool next_request(struct server *me, struct guest_slot *s)
 {
 	struct cokernel_wait w = { me->number, 0 };
-	bool found = spin_for(me, s);
+
+	if (spin_for(me, s)) {
+		__atomic_store_n(&s->agent_asleep, 1,
+			__ATOMIC_RELAXED); /* before (where) is INSIDE, and (cancel) looked at */
+		return true;
+	}
 	__atomic_store_n(&s->agent_asleep, 1, __ATOMIC_SEQ_CST);
-	while (!found && !(found = state_of(s) == GUEST_SLOT_REQUEST))
+	while (state_of(s) != GUEST_SLOT_REQUEST)
 		if (ioctl(hrt->device, COKERNEL_WAIT, &w) < 0 && errno == ECANCELED)
 			return false;
 	return true;
@@ -129,7 +143,8 @@ static void answer(struct server *me, struct guest_slot *s)
 	int64_t result = make(me, s);
 
 	s->result = result;
-	__atomic_store_n(&s->cancel, 0, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&s->cancel, __ATOMIC_RELAXED)) /* each write takes the line from the other CPU */
+		__atomic_store_n(&s->cancel, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->agent_asleep, 0, __ATOMIC_RELAXED); /* next_request comes before any sleep */
 	__atomic_store_n(&s->state, GUEST_SLOT_DONE, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&s->hrt_asleep, __ATOMIC_SEQ_CST))

@@ -32,7 +32,7 @@ void delegate_init(void)
 		free_slots[free_count++] = (uint16_t)(i - 1);
 }
 
-static unsigned take_slot(void)
+static unsigned wait_for_slot(void)
 {
 	for (;;) {
 		uint64_t flags = wait_begin(&waiting, NEVER);
@@ -47,12 +47,22 @@ static unsigned take_slot(void)
 	}
 }
 
+static unsigned take_slot(void)
+{
+	uint64_t flags = lock_save(&waiting.lock);
+	unsigned slot = free_count ? free_slots[--free_count] : 0;
+
+	lock_restore(&waiting.lock, flags);
+	return slot ? slot : wait_for_slot();
+}
+
 static void give_slot(unsigned slot)
 {
 	uint64_t flags = lock_save(&waiting.lock);
 
 	free_slots[free_count++] = (uint16_t)slot;
-	wake_locked(&waiting, 0, 1);
+	if (waiting.first)
+		wake_locked(&waiting, 0, 1);
 	lock_restore(&waiting.lock, flags);
 }
 
@@ -141,9 +151,12 @@ long delegate_call(uint64_t call, const uint64_t arguments[6])
 	long result;
 
 	s->number = call;
-	memcpy(s->arguments, arguments, sizeof(s->arguments));
-	s->cancel = 0;
-	s->thread = current_thread()->id;
+	for (int i = 0; i < 6; i++)
+		s->arguments[i] = arguments[i];
+	if (s->cancel) /* each write takes the line from the other CPU */
+		s->cancel = 0;
+	if (s->thread != current_thread()->id)
+		s->thread = current_thread()->id;
 	say(number, s, GUEST_SLOT_REQUEST);
 	for (;;) {
 		if (!spin(s) && sleep(number, s, !cancelled)) {
