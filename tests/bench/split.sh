@@ -22,12 +22,12 @@ on_split() {
 on_ros() {
 	local name=$2
 	shift 2
-	"$M/kernels/native"/*/run -c 2 -m 768M -o 'machine = pc' -- "$name" "$@" </dev/null
+	"$M/kernels/native"/*/run -c 2 -m 1280M -o 'machine = pc' -- "$name" "$@" </dev/null
 }
 on_full() {
 	local cpus=$1 name=$2
 	shift 2
-	"$M/kernels/linux"/*/run -c "$cpus" -m 512M -o 'machine = pc' -- "$name" "$@" </dev/null
+	"$M/kernels/linux"/*/run -c "$cpus" -m 1G -o 'machine = pc' -- "$name" "$@" </dev/null
 }
 
 # --- what is run there ---
@@ -90,7 +90,7 @@ split_guests() {
 	make -s -C "$G/linux/src" OUT="$G/linux/images" </dev/null >"$G/log" 2>&1 || { cat "$G/log"; return 1; }
 	cp -r "$G/linux" "$G/native"
 	line=$(sed -n 's/^cmdline *= *//p' "$BUILD/stage/ros/kernel.conf")
-	sed -i "s/^name *=.*/name = native/; s/^cmdline *=.*/cmdline = $line maxcpus=1 mem=512M/" "$G/native/kernel.conf"
+	sed -i "s/^name *=.*/name = native/; s/^cmdline *=.*/cmdline = $line maxcpus=1 mem=1G/" "$G/native/kernel.conf"
 	for line in "$G/linux" "$G/native" "$BUILD/stage/reef" "$BUILD/stage/ros"; do
 		"$BUILD/bin/diverfs" publish "$line" "$G/layout" >/dev/null || return 1
 	done
@@ -149,7 +149,7 @@ split_start() {
 	rm -f "$T"/first.*
 	for ((i = 0; i < ROUNDS; i++)); do
 		"$clock" first "$M/kernels/reef"/*/run -d splitVM -o exec="$G/bin/shootout.musl-gcc" -- mandelbrot:1 >>"$T/first.split"
-		"$clock" first "$M/kernels/linux"/*/run -c 1 -m 512M -o 'machine = pc' -- shootout.musl-gcc mandelbrot:1 >>"$T/first.linux"
+		"$clock" first "$M/kernels/linux"/*/run -c 1 -m 1G -o 'machine = pc' -- shootout.musl-gcc mandelbrot:1 >>"$T/first.linux"
 		ms "$M/kernels/reef"/*/run -d splitVM -o exec="$G/bin/shootout.musl-gcc" -- mandelbrot:1 >>"$T/first.exit"
 	done 2>/dev/null </dev/null
 	row "splitVM: launch to a program's first output" "$(median <"$T/first.split")" "$(median <"$T/first.linux")" ms \
