@@ -146,6 +146,7 @@ RUN     = BUILD=$(BUILD) tests/run
 
 # What of the ROS's agent can be tried here; it is made for the ROS by deployers/cokernel/ros/Makefile.
 AGENT_O := $(patsubst %,$(O)/deployers/cokernel/agent/%.o,image layout tables info config policy words)
+AGENT_RINGS_O := $(patsubst %,$(O)/deployers/cokernel/agent/%.o,wire rings words)
 $(O)/deployers/cokernel/agent/handlers.o: deployers/cokernel/agent/handlers.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -c -o $@ $<
@@ -155,7 +156,8 @@ AGENT_O += $(O)/deployers/cokernel/agent/handlers.o
 .SECONDARY:
 # By the first word of its name a test is linked with what it tests.
 test_parts = $(if $(filter deploy_% driver% build_% fullvm_%,$(notdir $*)),$(O)/libmodes.a $(O)/libdeploy.a) \
-	     $(if $(filter cokernel_%,$(notdir $*)),$(AGENT_O)) \
+	     $(if $(filter cokernel_agent,$(notdir $*)),$(AGENT_O)) \
+	     $(if $(filter cokernel_rings,$(notdir $*)),$(AGENT_RINGS_O)) \
 	     $(if $(filter fs_%,$(notdir $*)),$(O)/libfs.a) $(O)/libcache.a $(O)/libbase.a
 $(TESTS)/%: $(O)/tests/%.o $$(test_parts)
 	@mkdir -p $(@D)
@@ -168,14 +170,22 @@ check:
 .PHONY: check-built
 check-built: all $(TEST_PROGRAMS)
 
+# A sanitizer says nothing of kernels: they, and what was fetched for them, are those of $(BUILD).
+link_kernels = @mkdir -p $(1) && for d in stage debian lwip lua5.4; do \
+	[ -L $(1)/$$d ] || { rm -rf $(1)/$$d; ln -s $(abspath $(BUILD))/$$d $(1)/$$d; }; done
+
 check-asan:
 	@.ci/deps build check
+	$(again) stage
+	$(call link_kernels,$(BUILD)-asan)
 	$(again) check-built BUILD=$(BUILD)-asan CFLAGS='-O1 -g' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
 	@BUILD=$(BUILD)-asan tests/run $(subst $(BUILD)/,$(BUILD)-asan/,$(CHECKS))
 
 # setarch -R: gcc 12's thread sanitizer does not start with the address randomisation of newer kernels.
 check-tsan:
 	@.ci/deps build check
+	$(again) stage
+	$(call link_kernels,$(BUILD)-tsan)
 	$(again) check-built BUILD=$(BUILD)-tsan CFLAGS='-O1 -g' SANITIZE='-fsanitize=thread'
 	@BUILD=$(BUILD)-tsan setarch -R tests/run $(subst $(BUILD)/,$(BUILD)-tsan/,$(CHECKS))
 

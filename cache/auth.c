@@ -13,6 +13,8 @@
 
 #define MAX_REPLY  (1u << 20)
 #define MAX_GRANTS 4096u
+#define PAUSE_MAX_MS 60000u
+#define DOWN_MS	     3000u /* a service that does not answer is not asked */
 #define ANY	   "*" /* the scope of a password that is good for all of the registry */
 
 struct waiting {
@@ -44,6 +46,8 @@ struct auth {
 	struct grant *grants;
 	unsigned count, jobs;
 	bool freed;
+	uint64_t again_ns; /* the token service is not asked before that */
+	struct why trouble;
 };
 
 struct auth *auth_new(const struct auth_place *p)
@@ -276,15 +280,48 @@ static void read_token(struct grant *g)
 	answer(g);
 }
 
+uint64_t auth_pause_ms(const struct auth *a)
+{
+	uint64_t now = clock_mono_ns();
+	return now < a->again_ns ? (a->again_ns - now) / 1000000 + 1 : 0;
+}
+
+/* For (ms) nobody asks it; all that need a token hear the same. */
+static void leave_alone(struct grant *g, uint64_t ms)
+{
+	ms = ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS;
+	g->auth->again_ns = clock_mono_ns() + ms * 1000000;
+	g->auth->trouble = g->why;
+}
+
+static void service_failed(struct grant *g, const struct fetch_answer *a)
+{
+	int64_t asked = a->err ? 0 : fetch_retry_after_ms(a);
+	if (a->err == -EFBIG)
+		g->err = why_fail(&g->why, -EACCES, "its token service: %s", a->why.text);
+	else if (a->err)
+		g->err = why_fail(&g->why, a->err == -ECONNRESET ? a->err : -EHOSTUNREACH,
+			"its token service: %s", a->why.text);
+	else if (asked > 0)
+		g->err = why_fail(&g->why, -ECONNRESET,
+			"its token service answered %d and wants to be asked again in %lld s", a->status,
+			(long long)(asked + 999) / 1000);
+	else
+		g->err = why_fail(&g->why, -ECONNRESET, "its token service answered %d", a->status);
+	if (g->err == -EHOSTUNREACH)
+		leave_alone(g, DOWN_MS);
+	else if (asked > 0)
+		leave_alone(g, (uint64_t)asked);
+	answer(g);
+}
+
 static void token_came(void *arg, const struct fetch_answer *a)
 {
 	struct grant *g = arg;
 	bool had = g->credentials.user || g->credentials.identity;
 	g->transfer = NULL;
-	if (a->err) {
-		g->err = why_fail(&g->why, a->err == -EFBIG ? -EACCES : -EHOSTUNREACH,
-			"its token service: %s", a->why.text);
-		answer(g);
+	if (a->err || a->status >= 500 || a->status == 429) {
+		service_failed(g, a);
 	} else if (a->status == 200) {
 		read_token(g);
 	} else if ((a->status == 401 || a->status == 403) && had) {
@@ -295,8 +332,7 @@ static void token_came(void *arg, const struct fetch_answer *a)
 	} else if (a->status == 401 || a->status == 403) {
 		no_login(g, "its token service gives nothing to strangers");
 	} else {
-		g->err = why_fail(&g->why, a->status >= 500 || a->status == 429 ? -EHOSTUNREACH : -EACCES,
-			"its token service answered %d", a->status);
+		g->err = why_fail(&g->why, -EACCES, "its token service answered %d", a->status);
 		answer(g);
 	}
 }
@@ -365,6 +401,13 @@ static void grant_bearer(struct grant *g)
 	struct why why = { 0 };
 	if (url_parse(g->challenge.realm, &realm, &why) < 0) {
 		fail(g, -EACCES, "the address of its token service cannot be used");
+		return;
+	}
+	if (auth_pause_ms(a) > 0) {
+		url_free(&realm);
+		g->why = a->trouble;
+		g->err = a->trouble.err;
+		answer(g);
 		return;
 	}
 	bool secret = g->credentials.user || g->credentials.identity;

@@ -8,7 +8,8 @@
  * Trust    credentials go to the registry's own origin, and to its token service if that is on the same site
  *          (same host, or same last two labels); else the service is asked without them. Nothing secret goes
  *          over plain HTTP, but to loopback or where that was allowed, and none of it into a log or an error
- * Errors   -EACCES with words that say what to do
+ * Errors   -EACCES with words that say what to do; -EHOSTUNREACH the token service cannot answer now, and for some
+ *          seconds it is not asked; -ECONNRESET it failed in a way that another try may mend
  * Source   docker distribution, token authentication; RFC 9110 section 11; FORMATS.md 2.3
  */
 #ifndef CACHE_AUTH_H
@@ -35,6 +36,9 @@ void auth_free(struct auth *a);
 
 /* "Authorization: ...", to be freed; NULL: none is known to be needed. */
 char *auth_header(struct auth *a, const char *scope);
+
+/* How long the token service wants to be left alone; 0: it did not say. */
+uint64_t auth_pause_ms(const struct auth *a);
 
 typedef void auth_done_fn(void *arg, int err, const struct why *why);
 /* (answer) was 401 to a request of (repository, NULL for none) sent with (used), NULL for no header. After 0 the

@@ -115,6 +115,13 @@ void cache_view(struct cache *c, const char *name, const char *reference, cache_
 struct view *view_get(struct view *v);
 void view_put(struct view *v);
 
+/* The same for who only looks: a kernel's sources or images may be missing from the view, where nothing but the whole of
+ * a layer says what they are and that is not here. Nothing but metadata is fetched then. */
+void cache_look(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg);
+/* Is (dir) what is missing? cache_view for the view's digest gives a view that has it, where all entries of this one have
+ * the index that they have here. */
+bool view_lacks(const struct view *v, uint32_t dir);
+
 const char *view_name(const struct view *v);
 const char *view_tag(const struct view *v);    /* as it was asked for: a tag or a digest */
 const char *view_digest(const struct view *v); /* of the image manifest that the tree shows */
@@ -160,6 +167,16 @@ void view_let(struct view *v, uint32_t index);
  * this one reads is remembered when view_deployed says that it (ran). */
 void view_deploy(struct view *v);
 void view_deployed(struct view *v, bool ran);
+
+/* A file that lies in the cache as it is, all of it here and known to be sound: a descriptor, the caller's, for reading by
+ * whoever compares nothing. Its bytes stay while the view is held. -ENOENT: there is none; -EAGAIN: after view_ready. Does
+ * not wait. */
+int view_whole(struct view *v, uint32_t index);
+typedef void view_ready_fn(void *arg);
+/* Opens the cache's files of a file that has content. */
+void view_ready(struct view *v, uint32_t index, view_ready_fn *done, void *arg);
+/* Somebody has read the file, perhaps all of it: then that it is sound is written down. */
+void view_vouch(struct view *v, uint32_t index);
 
 /* Bytes of a file that are here and can be read without waiting: the count (0 at the end; may be short of (len) only at
  * the end of the file), or -EAGAIN: use view_read. */

@@ -49,10 +49,10 @@ static void unref_pack(struct cache *c, struct pack_ref *r)
 
 /* --- contents --------------------------------------------------------------------------------- */
 
-struct content *content_find(struct cache *c, const struct digest *d)
+struct content *content_find(struct cache *c, const struct digest *d, bool look)
 {
 	for (struct content *k = c->contents; k; k = k->next) {
-		if (digest_equal(&k->digest, d)) {
+		if (digest_equal(&k->digest, d) && (look || !k->lacks)) {
 			k->refs++;
 			return k;
 		}
@@ -60,10 +60,13 @@ struct content *content_find(struct cache *c, const struct digest *d)
 	return NULL;
 }
 
-struct content *content_adopt(struct cache *c, struct tree *t, struct pack **packs)
+struct content *content_adopt(struct cache *c, const struct load *l)
 {
+	struct tree *t = l->tree;
+	struct pack **packs = l->packs;
 	uint32_t layers = t->head->layer_count;
-	struct content *k = content_find(c, &t->head->manifest);
+	struct content *k = content_find(c, &t->head->manifest, l->lacks != NULL);
+	struct entry e;
 	if (k) {
 		for (uint32_t i = 0; i < layers; i++)
 			pack_close(packs[i]);
@@ -75,6 +78,10 @@ struct content *content_adopt(struct cache *c, struct tree *t, struct pack **pac
 	k->tree = t;
 	k->digest = t->head->manifest;
 	k->refs = 1;
+	if (l->lacks && tree_path(t, l->lacks, &e) == 0) {
+		k->lacks = e.index;
+		k->lacks_size = l->lacks_size;
+	}
 	k->packs = xcalloc(layers + 1, sizeof(struct pack_ref *));
 	for (uint32_t i = 0; i < layers; i++)
 		k->packs[i] = adopt_pack(c, packs[i]);
@@ -162,7 +169,7 @@ void view_cached(const struct view *v, uint64_t *here, uint64_t *total)
 {
 	const struct tree *t = v->content->tree;
 	*here = 0;
-	*total = t->head->content;
+	*total = t->head->content + v->content->lacks_size;
 	for (uint32_t i = 0; i < t->head->layer_count; i++)
 		*here += pack_here(v->content->packs[i]->pack, t->chunks + t->layers[i].first_chunk);
 }
@@ -179,6 +186,8 @@ static struct pack *pack_of(const struct view *v, uint32_t index)
 struct attaching {
 	struct view *view;
 	struct pack *pack;
+	view_ready_fn *done; /* or NULL */
+	void *arg;
 };
 
 static void attach_run(void *arg)
@@ -188,8 +197,18 @@ static void attach_run(void *arg)
 
 static void attach_done(void *arg)
 {
-	view_put(((struct attaching *)arg)->view);
-	free(arg);
+	struct attaching *a = arg;
+	if (a->done)
+		a->done(a->arg);
+	view_put(a->view);
+	free(a);
+}
+
+static void attach(struct view *v, struct pack *p, view_ready_fn *done, void *arg)
+{
+	struct attaching *a = xmalloc(sizeof(*a));
+	*a = (struct attaching){ view_get(v), p, done, arg };
+	cache_job(v->cache, attach_run, attach_done, a);
 }
 
 void view_hold(struct view *v, uint32_t index)
@@ -198,11 +217,8 @@ void view_hold(struct view *v, uint32_t index)
 	if (!p)
 		return;
 	pack_hold(p);
-	if (pack_attached(p))
-		return;
-	struct attaching *a = xmalloc(sizeof(*a));
-	*a = (struct attaching){ view_get(v), p };
-	cache_job(v->cache, attach_run, attach_done, a);
+	if (!pack_attached(p))
+		attach(v, p, NULL, NULL);
 }
 
 void view_let(struct view *v, uint32_t index)
@@ -210,6 +226,51 @@ void view_let(struct view *v, uint32_t index)
 	struct pack *p = pack_of(v, index);
 	if (p)
 		pack_let(p);
+}
+
+/* --- files as they lie in the cache --------------------------------------------------------------- */
+
+struct pack *content_own_pack(const struct content *k, const struct tree_entry *f)
+{
+	if (!f || f->flags & TREE_INLINE || f->count == 0)
+		return NULL;
+	uint16_t layer = k->tree->chunks[f->first].layer;
+	const struct tree_layer *l = &k->tree->layers[layer];
+	return f->first == l->first_chunk && f->count == l->chunk_count && f->size == l->pack_size
+		       ? k->packs[layer]->pack
+		       : NULL;
+}
+
+static struct pack *own_pack(const struct view *v, uint32_t index)
+{
+	const struct tree *t = v->content->tree;
+	return content_own_pack(v->content, index < t->head->entry_count ? tree_file(t, index) : NULL);
+}
+
+int view_whole(struct view *v, uint32_t index)
+{
+	struct pack *p = own_pack(v, index);
+	return p ? pack_whole(p) : -ENOENT;
+}
+
+void view_ready(struct view *v, uint32_t index, view_ready_fn *done, void *arg)
+{
+	attach(v, pack_of(v, index), done, arg);
+}
+
+static void vouch_run(void *arg)
+{
+	pack_vouch(((struct attaching *)arg)->pack);
+}
+
+void view_vouch(struct view *v, uint32_t index)
+{
+	struct pack *p = own_pack(v, index);
+	if (!p)
+		return;
+	struct attaching *a = xmalloc(sizeof(*a));
+	*a = (struct attaching){ .view = view_get(v), .pack = p };
+	cache_job(v->cache, vouch_run, attach_done, a);
 }
 
 uint64_t view_progress(const struct view *v)
@@ -223,6 +284,11 @@ uint64_t view_progress(const struct view *v)
 	for (uint32_t i = 0; i < t->head->layer_count; i++)
 		sum += v->content->packs[i]->came + spool_came(v->cache, &t->layers[i].blob);
 	return sum;
+}
+
+bool view_lacks(const struct view *v, uint32_t dir)
+{
+	return dir && dir == v->content->lacks;
 }
 
 uint32_t view_count(const struct view *v)

@@ -30,20 +30,6 @@ struct export
 	struct why why;
 };
 
-/* The pack of a file that is all of its layer; NULL if there is none. */
-static struct pack *own_pack(const struct export *e)
-{
-	const struct tree *t = e->view->content->tree;
-	const struct tree_entry *f = e->copying.file;
-	uint32_t number = 0;
-	if (f->flags & TREE_INLINE || f->count == 0)
-		return NULL;
-	const struct tree_layer *l = &t->layers[t->chunks[f->first].layer];
-	if (f->first != l->first_chunk || f->count != l->chunk_count || f->size != l->pack_size)
-		return NULL;
-	return content_pack(e->view->content, f->first, &number)->pack;
-}
-
 /* 0, -EEXIST, or another error after which a copy is tried. */
 static int link_fd(int fd, int dirfd, const char *name)
 {
@@ -74,7 +60,7 @@ static int begin_copy(struct export *e)
 	e->copying.fd = openat(e->dirfd, e->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (e->copying.fd < 0)
 		return why_fail_errno(&e->why, -errno, "cannot make %s", e->name);
-	e->copying.next = reflink(e, own_pack(e)) == 0 ? e->copying.file->count : 0;
+	e->copying.next = reflink(e, content_own_pack(e->view->content, e->copying.file)) == 0 ? e->copying.file->count : 0;
 	return 0;
 }
 
@@ -91,7 +77,7 @@ static int end_copy(struct export *e)
 /* Linked: 0. To be copied: 1. */
 static int try_link(struct export *e)
 {
-	struct pack *p = own_pack(e);
+	struct pack *p = content_own_pack(e->view->content, e->copying.file);
 	int fd = p ? pack_seal(p) : -ENOENT;
 	int err = fd < 0 ? fd : link_fd(fd, e->dirfd, e->name);
 	if (fd >= 0)

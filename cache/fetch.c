@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_HEADERS (128u << 10)
@@ -463,4 +464,21 @@ char *fetch_header(const struct fetch_answer *a, const char *name, unsigned nth)
 		line += len + (line[len] == '\n');
 	}
 	return NULL;
+}
+
+int64_t fetch_retry_after_ms(const struct fetch_answer *a)
+{
+	struct tm tm = { 0 };
+	char *end;
+	autofree char *text = fetch_header(a, "retry-after", 0);
+	if (!text || !*text)
+		return -1;
+	long long n = strtoll(text, &end, 10);
+	if (!*end)
+		return n < 0 ? -1 : n > 86400 ? 86400000 : n * 1000;
+	end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	if (!end)
+		return -1;
+	int64_t until = (int64_t)timegm(&tm) - (int64_t)time(NULL);
+	return until < 0 ? 0 : until > 86400 ? 86400000 : until * 1000;
 }

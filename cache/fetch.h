@@ -70,5 +70,7 @@ void fetch_cancel(struct transfer *t);
 
 /* The (nth) header of that name (lower case), as a copy; NULL if there is none. */
 char *fetch_header(const struct fetch_answer *a, const char *name, unsigned nth);
+/* What Retry-After says, seconds or a date; -1: nothing, or what cannot be read. */
+int64_t fetch_retry_after_ms(const struct fetch_answer *a);
 
 #endif

@@ -90,6 +90,8 @@ struct cache {
 	struct timer *others_timer;
 	struct chunk_fetch *come; /* their bytes are here, to be verified at the end of this round */
 	struct chunk_fetch **come_end;
+	struct chunk_fetch *large; /* here, and waiting for others of them to be verified */
+	unsigned large_jobs;
 	uint64_t ahead;		    /* bytes under way that nobody waits for yet */
 	uint64_t unkept;	    /* verified, answered, and not yet written */
 	char *spare[SPARES];	    /* buffers of spans that are used again */
@@ -127,6 +129,8 @@ struct content {
 	struct tree *tree;
 	struct digest digest;
 	struct pack_ref **packs;     /* one a layer */
+	uint32_t lacks;		     /* a directory whose children are not known (cache_look); 0: none */
+	uint64_t lacks_size;
 	struct learn *_Atomic learn; /* learn.c: what a deploy reads; NULL: there was none */
 	unsigned refs;
 };
@@ -145,7 +149,7 @@ struct wait;
 struct span;
 struct chunk_fetch {
 	struct chunk_fetch *next;    /* in the bucket of the pack */
-	struct chunk_fetch *batched; /* in cache->batch, others or come */
+	struct chunk_fetch *batched; /* in cache->batch, others, come or large */
 	struct pack_ref *ref;
 	uint32_t number; /* in the pack */
 	uint32_t chunk;	 /* in the tree of (view) */
@@ -174,6 +178,8 @@ void chunk_fetch_answer(struct chunk_fetch *f);
 void chunk_fetch_done(struct chunk_fetch *f);
 /* Any thread: f->packed into f->data, verified. */
 void chunk_verify(struct chunk_fetch *f);
+/* The same of two of one length (raw), in less time than one after the other. */
+void chunk_verify_two(struct chunk_fetch *f, struct chunk_fetch *g);
 /* A worker: puts what was verified into the pack. */
 void chunk_keep(struct chunk_fetch *f);
 
@@ -222,6 +228,9 @@ struct load {
 	struct digest digest;
 	struct lack *needs;
 	struct whole *wholes; /* load_foreign.c */
+	bool look;	      /* layers without an index are left out if they are not here; then */
+	const char *lacks;    /* this directory of the tree is empty, and the tree is not kept; */
+	uint64_t lacks_size;  /* so many bytes, packed, would fill it */
 
 	/* load_ask.c */
 	int (*run)(struct load *l, struct why *why); /* in place of load_tree; NULL: that */
@@ -267,10 +276,11 @@ int load_afresh(struct registry *reg, const char *repository, const struct diges
 void learn_note(const struct content *k, uint32_t chunk);
 void learn_free(struct content *k);
 
-/* content.c. Takes (t) and opened packs over, unless a content of that digest is there already. One
- * reference. */
-struct content *content_adopt(struct cache *c, struct tree *t, struct pack **packs);
-struct content *content_find(struct cache *c, const struct digest *d);
+/* content.c. Takes the tree and the packs of a load over, unless a content of that digest is there already.
+ * One reference. */
+struct content *content_adopt(struct cache *c, const struct load *l);
+/* (look): one that lacks something will do. */
+struct content *content_find(struct cache *c, const struct digest *d, bool look);
 void content_unref(struct cache *c, struct content *content);
 /* A worker: the packs of a tree. */
 struct pack **packs_open(struct cache *c, const struct tree *t);
@@ -284,6 +294,8 @@ void chunk_ask(struct view *v, uint32_t i, view_read_fn *done, void *arg);
 /* A view of (content), whose reference it takes over. One reference. */
 struct view *view_new(
 	struct cache *c, struct content *content, struct registry *reg, const char *name, const char *tag);
+/* The pack of a file that is all of its layer, as that of an image is: then the pack is the file. Or NULL. */
+struct pack *content_own_pack(const struct content *content, const struct tree_entry *file);
 /* The pack that chunk (i) of the tree belongs to, and its number there. */
 struct pack_ref *content_pack(const struct content *content, uint32_t i, uint32_t *number);
 

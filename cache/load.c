@@ -211,11 +211,17 @@ static int add_config(struct load *l, struct tree_build *b, const struct artifac
 	return err ? err : add_images(b, a, config, why);
 }
 
-static int add_source(struct load *l, struct tree_build *b, const struct descriptor *d, struct why *why)
+static int add_source(struct load *l, struct tree_build *b, const struct artifact *a, struct why *why)
 {
+	const struct descriptor *d = &a->source;
 	struct toc_place place;
 	uint32_t src;
 	int err = tree_add(b, TREE_ROOT, "src", &(struct tree_item){ .kind = ITEM_DIR }, &src, why);
+	if (!err && load_may_lack(l, a)) {
+		l->lacks = "src";
+		l->lacks_size = d->size;
+		return 0;
+	}
 	if (!err && !layer_toc_is_chunked(d->annotations)) {
 		err = load_foreign_source(l, b, src, d, why);
 		if (err && err != -EAGAIN)
@@ -270,7 +276,7 @@ static int add_parts(struct load *l, struct tree_build *b, const struct artifact
 	if (!err)
 		err = tree_add_inline(b, "README.md", readme.data ? readme.data : "", readme.len, why);
 	if (!err)
-		err = a->has_source ? add_source(l, b, &a->source, why)
+		err = a->has_source ? add_source(l, b, a, why)
 				    : tree_add(b, TREE_ROOT, "src", &(struct tree_item){ .kind = ITEM_DIR },
 					      &dir, why);
 	return err ? err : add_config(l, b, a, why);
@@ -323,7 +329,7 @@ static int make_tree(struct load *l, const struct digest *d, const struct buf *m
 {
 	autobuf struct buf bytes = { 0 };
 	int err = build_tree(l, d, manifest, doc, &bytes, why);
-	if (!err && keep_tree(l->cache, d, &bytes, out) < 0)
+	if (!err && (l->lacks ? tree_open_heap(&bytes, d, out) : keep_tree(l->cache, d, &bytes, out)) < 0)
 		err = why_fail(why, -EIO, "the tree that was just made cannot be read; is the memory sound?");
 	buf_free(&bytes);
 	malloc_trim(0); /* a table of contents takes tens of megabytes while it is read */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * load_foreign.c: source layers of other tools: eStargz by its table, and what has none from one end to the other.
+ * load_foreign.c: source layers of other tools: eStargz by its table, and what has none from one end to the other, when
+ * somebody wants to know what is in it.
  */
 #include "cache/base/io.h"
 #include "cache/foreign.h"
+#include "cache/layer.h"
 #include "cache/layer_archive.h"
 #include "cache/layer_estargz.h"
 #include "cache/limits.h"
@@ -11,6 +13,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What a rerun finds again: blobs that were read whole stay mapped until the load ends. */
 static struct whole *find_whole(const struct load *l, const struct digest *d)
@@ -73,6 +76,30 @@ static int add_estargz(struct load *l, struct tree_build *b, uint32_t src, const
 	size_t len = d->size - ESTARGZ_FOOTER - off;
 	err = load_part(l, &d->digest, d->size, off, buf_reserve(&packed, len), len, why);
 	return err ? err : layer_estargz_add(b, src, &d->digest, d->size, off, toc, packed.data, why);
+}
+
+/* Nothing that stands behind the sources in the tree's order: entries keep their places when these come. */
+static bool images_are_flat(const json_t *config)
+{
+	const json_t *files = json_object_get(config, "files");
+	for (size_t i = 0; i < json_array_size(files); i++) {
+		const char *path = json_string_value(json_object_get(json_array_get(files, i), "path"));
+		if (!path || strspn(path, "/.") || strchr(path, '/') != strrchr(path, '/'))
+			return false;
+	}
+	return true;
+}
+
+bool load_may_lack(struct load *l, const struct artifact *a)
+{
+	autobuf struct buf text = { 0 };
+	autojson json_t *config = NULL;
+	struct digest toc;
+	return l->look && registry_is_remote(l->registry) && !layer_toc_is_chunked(a->source.annotations) &&
+	       !layer_estargz_digest(a->source.annotations, &toc) &&
+	       load_blob(l, &a->config, "config", MAX_CONFIG, &text, NULL) == 0 &&
+	       strict_load(text.data ? text.data : "", text.len, "config", &config, NULL) == 0 &&
+	       images_are_flat(config);
 }
 
 int load_foreign_source(

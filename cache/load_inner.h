@@ -26,6 +26,8 @@ int load_whole(struct load *l, const struct descriptor *d, const char **bytes, s
 /* load_foreign.c: a source layer without annotations of zstd:chunked, below (src). */
 int load_foreign_source(
 	struct load *l, struct tree_build *b, uint32_t src, const struct descriptor *d, struct why *why);
+/* May the sources be left out of the tree, and be asked for when they are wanted? */
+bool load_may_lack(struct load *l, const struct artifact *a);
 /* load_kraft.c: kernel.conf, README.md, images/ and src/ of a kernel that kraftkit has packed. */
 int load_kraft(struct load *l, struct tree_build *b, const struct artifact *a, struct why *why);
 

@@ -16,6 +16,9 @@
 #include <string.h>
 
 #define NOTE_UNIKRAFT "org.unikraft."
+#define NOTE_KERNEL   NOTE_UNIKRAFT "kernel.image"
+#define NOTE_INITRD   NOTE_UNIKRAFT "kernel.initrd"
+#define EMPTY_TAR     20480 /* bytes of a tar with one file that are not the file's, at most */
 
 struct kraft {
 	struct load *load;
@@ -73,11 +76,45 @@ static int add_layer(struct kraft *k, const struct descriptor *d, struct why *wh
 			     &(struct archive_reader){ take_entry, take_piece, k }, &l->cache->closing, why);
 }
 
+/* Do the annotations say what each layer is, as kraft writes them? A tar of that size has a file that is not empty. */
+static bool is_annotated(const struct artifact *a, bool *initrd)
+{
+	struct descriptor d;
+	bool kernel = false;
+	*initrd = false;
+	for (size_t i = 0; i < json_array_size(a->layers); i++) {
+		if (descriptor_read(json_array_get(a->layers, i), &d, NULL) < 0 || d.size <= EMPTY_TAR)
+			return false;
+		bool is_kernel = json_object_get(d.annotations, NOTE_KERNEL) != NULL;
+		if (!is_kernel && !json_object_get(d.annotations, NOTE_INITRD))
+			return false;
+		kernel |= is_kernel;
+		*initrd |= !is_kernel;
+	}
+	return kernel;
+}
+
+/* Leaves them out, where nothing that is shown depends on what is in them. */
+static bool may_lack(struct kraft *k, const struct artifact *a)
+{
+	struct load *l = k->load;
+	struct descriptor d;
+	if (!l->look || !registry_is_remote(l->registry) || !is_annotated(a, &k->has_initrd))
+		return false;
+	l->lacks = "images";
+	l->lacks_size = 0;
+	for (size_t i = 0; i < json_array_size(a->layers); i++)
+		if (descriptor_read(json_array_get(a->layers, i), &d, NULL) == 0)
+			l->lacks_size += d.size;
+	return true;
+}
+
 /* From a remote registry all of them are asked for at the same time. */
 static int add_layers(struct kraft *k, const struct artifact *a, struct why *why)
 {
 	struct descriptor d;
 	const char *bytes;
+	bool initrd;
 	int err = 0;
 	for (size_t i = 0; i < json_array_size(a->layers) && registry_is_remote(k->load->registry); i++)
 		if (descriptor_read(json_array_get(a->layers, i), &d, NULL) == 0 &&
@@ -90,6 +127,9 @@ static int add_layers(struct kraft *k, const struct artifact *a, struct why *why
 	}
 	if (!err && !k->has_kernel)
 		err = why_fail(why, -EBADMSG, "the package has no unikraft/bin/kernel");
+	if (!err && is_annotated(a, &initrd) && initrd != k->has_initrd)
+		err = why_fail(why, -EBADMSG, "the package's annotations say %s initrd, and it has %s",
+			initrd ? "an" : "no", initrd ? "none" : "one");
 	return err;
 }
 
@@ -242,7 +282,7 @@ int load_kraft(struct load *l, struct tree_build *b, const struct artifact *a, s
 		err = tree_add(b, TREE_ROOT, "images", &dir, &k.images, why);
 	if (!err)
 		err = tree_add(b, TREE_ROOT, "src", &dir, &src, why);
-	if (!err)
+	if (!err && !may_lack(&k, a))
 		err = add_layers(&k, a, why);
 	return err ? err : add_conf(&k, a, config, why);
 }

@@ -3,7 +3,7 @@
  * pack.c: marks are read through a mapping and written with pwrite, because writing through a mapping to a
  * disk that is full ends in SIGBUS.
  */
-#include "cache/pack.h"
+#include "cache/pack_impl.h"
 
 #include "cache/base/io.h"
 
@@ -21,40 +21,14 @@
 #include <unistd.h>
 #include <xxh_x86dispatch.h> /* (the library picks what this CPU does best) */
 
-/* A read-only mapping of a pack's marks. One that was replaced stays until the pack is detached: a reader may still
- * look at it, without a lock. */
-struct marks {
-	struct marks *before;
-	const _Atomic uint64_t *mark;
-};
-
-struct pack {
-	int dirfd;
-	struct room *room;
-	char name[DIGEST_HEX_LEN + 1];
-	struct digest id;
-	uint64_t size;
-	uint32_t count;
-	pthread_rwlock_t use; /* who uses what follows; for writing: who attaches or detaches */
-	pthread_mutex_t lock; /* who writes, seals or replaces */
-	int fd, have_fd;      /* -1: detached. Replaced by dup2 */
-	_Atomic(struct marks *) have;
-	_Atomic uint8_t *checked; /* a bit a chunk */
-	_Atomic bool told;	  /* that it cannot be kept */
-	_Atomic uint64_t retry;	  /* monotonic: when attaching is tried again */
-	_Atomic uint64_t used_at, noted_at;
-	_Atomic unsigned holds;
-	struct pack *next; /* room.c's */
-};
-
 #define NOTE_NS	 UINT64_C(2000000000)
 #define RETRY_NS UINT64_C(1000000000)
 
 /* --- attaching -------------------------------------------------------------------------------- */
 
-static size_t have_len(const struct pack *p)
+size_t pack_have_len(const struct pack *p)
 {
-	return ((size_t)p->count * 8 + 4095) / 4096 * 4096;
+	return ((size_t)p->count * 8 + sizeof(struct vouch) + 4095) / 4096 * 4096;
 }
 
 static void have_name(const struct pack *p, char name[DIGEST_HEX_LEN + 8])
@@ -109,7 +83,7 @@ static int open_locked(const struct pack *p, int fds[2])
 	autoclose int fd = open_sized(p->dirfd, p->name, p->size);
 	if (fd < 0)
 		return fd;
-	autoclose int have_fd = open_whole(p->dirfd, have, have_len(p));
+	autoclose int have_fd = open_whole(p->dirfd, have, pack_have_len(p));
 	if (have_fd < 0)
 		return have_fd;
 	if (flock(have_fd, LOCK_SH | LOCK_NB) < 0 || !still_named(p->dirfd, have, have_fd) ||
@@ -126,12 +100,12 @@ static int open_files(struct pack *p, int fds[2])
 	int err = -EAGAIN;
 	for (int i = 0; i < 20 && err == -EAGAIN; i++) {
 		err = open_locked(p, fds);
-		if (err == -ENOSPC && room_make(p->room, have_len(p)) == 0)
+		if (err == -ENOSPC && room_make(p->room, pack_have_len(p)) == 0)
 			err = -EAGAIN;
 	}
 	if (err)
 		return err;
-	void *map = mmap(NULL, have_len(p), PROT_READ, MAP_SHARED, fds[1], 0);
+	void *map = mmap(NULL, pack_have_len(p), PROT_READ, MAP_SHARED, fds[1], 0);
 	if (map == MAP_FAILED) {
 		err = -errno;
 		close(fds[0]);
@@ -152,7 +126,7 @@ static void attach(struct pack *p)
 		return;
 	int err = open_files(p, fds);
 	if (!err)
-		room_note(p->room, have_len(p)); /* and no more: a claim may attach in the loop */
+		room_note(p->room, pack_have_len(p)); /* and no more: a claim may attach in the loop */
 	if (err) {
 		p->retry = clock_mono_ns() + RETRY_NS;
 		if (!atomic_exchange(&p->told, true))
@@ -161,6 +135,8 @@ static void attach(struct pack *p)
 	}
 	p->fd = fds[0];
 	p->have_fd = fds[1];
+	p->stamp = pack_stamp(p->fd);
+	p->foreign = false;
 	p->noted_at = 0;
 }
 
@@ -168,7 +144,7 @@ static void detach(struct pack *p)
 {
 	for (struct marks *m = p->have, *before; m; m = before) {
 		before = m->before;
-		munmap((void *)m->mark, have_len(p));
+		munmap((void *)m->mark, pack_have_len(p));
 		free(m);
 	}
 	p->have = NULL;
@@ -181,9 +157,7 @@ static void detach(struct pack *p)
 		p->checked[k] = 0;
 }
 
-/* A user of the pack: 0, to be ended with leave; -ENOENT if it cannot be attached; with (now) -EAGAIN if that would
- * have to wait for the disk. */
-static int enter(struct pack *p, bool now)
+int pack_enter(struct pack *p, bool now)
 {
 	for (int i = 0; i < 2; i++) {
 		int busy = now ? pthread_rwlock_tryrdlock(&p->use) : pthread_rwlock_rdlock(&p->use);
@@ -202,7 +176,7 @@ static int enter(struct pack *p, bool now)
 	return -ENOENT;
 }
 
-static void leave(struct pack *p)
+void pack_leave(struct pack *p)
 {
 	pthread_rwlock_unlock(&p->use);
 }
@@ -269,8 +243,8 @@ bool pack_attached(struct pack *p)
 
 void pack_attach(struct pack *p)
 {
-	if (enter(p, false) == 0)
-		leave(p);
+	if (pack_enter(p, false) == 0)
+		pack_leave(p);
 }
 
 struct pack *pack_open(int dirfd, struct room *room, const struct tree_layer *layer)
@@ -311,39 +285,38 @@ const struct digest *pack_id(const struct pack *p)
 
 /* --- marks ------------------------------------------------------------------------------------ */
 
-static uint64_t mark_of(const void *data, size_t len)
+uint64_t pack_mark_of(const void *data, size_t len)
 {
 	uint64_t x = XXH3_64bits(data, len);
 	return x ? x : 1;
 }
 
-static bool is_checked(const struct pack *p, uint32_t i)
+bool pack_is_checked(const struct pack *p, uint32_t i)
 {
 	return p->checked[i / 8] >> (i % 8) & 1;
 }
 
-static void set_checked(struct pack *p, uint32_t i)
+void pack_set_checked(struct pack *p, uint32_t i)
 {
 	atomic_fetch_or(&p->checked[i / 8], (uint8_t)(1u << (i % 8)));
 }
 
-/* 0: the chunk is not here. */
-static uint64_t mark_at(const struct pack *p, uint32_t i)
+uint64_t pack_mark_at(const struct pack *p, uint32_t i)
 {
 	const struct marks *m = p->have;
 	return m ? m->mark[i] : 0;
 }
 
-static bool has(const struct pack *p, uint32_t i)
+bool pack_marked(const struct pack *p, uint32_t i)
 {
-	return mark_at(p, i) != 0;
+	return pack_mark_at(p, i) != 0;
 }
 
 bool pack_has(struct pack *p, uint32_t i)
 {
 	if (pthread_rwlock_tryrdlock(&p->use))
 		return false;
-	bool here = has(p, i);
+	bool here = pack_marked(p, i);
 	pthread_rwlock_unlock(&p->use);
 	return here;
 }
@@ -372,7 +345,7 @@ uint64_t pack_here(struct pack *p, const struct tree_chunk *chunks)
 		here = here_on_disk(p, chunks);
 	else
 		for (uint32_t i = 0; i < p->count; i++)
-			here += has(p, i) ? chunks[i].raw : 0;
+			here += pack_marked(p, i) ? chunks[i].raw : 0;
 	pthread_rwlock_unlock(&p->use);
 	return here;
 }
@@ -397,7 +370,7 @@ static int read_now(int fd, void *buf, size_t len, uint64_t off)
 	return 0;
 }
 
-static void found_damaged(struct pack *p, uint32_t i)
+void pack_found_damaged(struct pack *p, uint32_t i)
 {
 	log_warn("cache: chunk %u of pack %s is damaged; it is dropped and fetched again", i, p->name);
 	pthread_mutex_lock(&p->lock);
@@ -408,51 +381,51 @@ static void found_damaged(struct pack *p, uint32_t i)
 
 static int get(struct pack *p, uint32_t i, const struct tree_chunk *c, void *buf, bool now)
 {
-	if (!has(p, i))
+	if (!pack_marked(p, i))
 		return -ENOENT;
-	uint64_t mark = mark_at(p, i);
+	uint64_t mark = pack_mark_at(p, i);
 	if (now) {
 		int err = read_now(p->fd, buf, c->raw, c->pack_off);
 		if (err)
 			return err;
 	} else if (io_pread_full(p->fd, buf, c->raw, c->pack_off) != (ssize_t)c->raw) {
-		found_damaged(p, i);
+		pack_found_damaged(p, i);
 		return -ENOENT;
 	}
-	if (is_checked(p, i))
+	if (pack_is_checked(p, i))
 		return 0;
-	if (mark_of(buf, c->raw) != mark) {
+	if (pack_mark_of(buf, c->raw) != mark) {
 		if (now)
 			return -EAGAIN; /* the pool finds the same, and may write */
-		found_damaged(p, i);
+		pack_found_damaged(p, i);
 		return -ENOENT;
 	}
-	set_checked(p, i);
+	pack_set_checked(p, i);
 	return 0;
 }
 
 int pack_get(struct pack *p, uint32_t i, const struct tree_chunk *c, void *buf, bool now)
 {
-	int err = enter(p, now);
+	int err = pack_enter(p, now);
 	if (err)
 		return err;
 	err = get(p, i, c, buf, now);
-	leave(p);
+	pack_leave(p);
 	return err;
 }
 
 int pack_peek(struct pack *p, uint32_t i, uint64_t off, void *buf, size_t len)
 {
-	int err = enter(p, true);
+	int err = pack_enter(p, true);
 	if (err)
 		return -ENOENT;
-	if (!has(p, i) || !is_checked(p, i))
+	if (!pack_marked(p, i) || !pack_is_checked(p, i))
 		err = -ENOENT;
 	if (!err)
 		err = read_now(p->fd, buf, len, off);
-	if (!err && !is_checked(p, i)) /* replaced meanwhile */
+	if (!err && !pack_is_checked(p, i)) /* replaced meanwhile */
 		err = -ENOENT;
-	leave(p);
+	pack_leave(p);
 	return err;
 }
 
@@ -466,24 +439,24 @@ static int lock_mark(const struct pack *p, uint32_t i, short type)
 
 bool pack_claim(struct pack *p, uint32_t i)
 {
-	if (enter(p, false))
+	if (pack_enter(p, false))
 		return true; /* nothing is kept, so nobody else's fetch would help */
 	bool other = lock_mark(p, i, F_WRLCK) < 0 && (errno == EAGAIN || errno == EACCES);
-	leave(p);
+	pack_leave(p);
 	return !other;
 }
 
 void pack_unclaim(struct pack *p, uint32_t i)
 {
-	if (enter(p, true))
+	if (pack_enter(p, true))
 		return; /* detached: the lock went with the descriptor */
 	lock_mark(p, i, F_UNLCK);
-	leave(p);
+	pack_leave(p);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static bool is_sealed(const struct pack *p)
+bool pack_is_sealed(const struct pack *p)
 {
 	struct stat st;
 	return fstat(p->fd, &st) == 0 && (st.st_mode & 0222) == 0;
@@ -504,6 +477,7 @@ static int replace(struct pack *p)
 		return err;
 	dup3(fds[0], p->fd, O_CLOEXEC);
 	dup3(fds[1], p->have_fd, O_CLOEXEC);
+	p->stamp = pack_stamp(p->fd);
 	close(fds[0]);
 	close(fds[1]);
 	return 0;
@@ -511,14 +485,16 @@ static int replace(struct pack *p)
 
 static int write_chunk(struct pack *p, uint32_t i, const struct tree_chunk *c, const void *data)
 {
+	p->foreign = p->foreign || pack_stamp(p->fd) != p->stamp;
 	int err = io_pwrite_full(p->fd, data, c->raw, c->pack_off);
-	return err ? err : set_mark(p, i, mark_of(data, c->raw));
+	p->stamp = pack_stamp(p->fd);
+	return err ? err : set_mark(p, i, pack_mark_of(data, c->raw));
 }
 
 /* A full disk is no reason to go without, as long as something older can go. */
 static int keep(struct pack *p, uint32_t i, const struct tree_chunk *c, const void *data)
 {
-	int err = is_sealed(p) ? replace(p) : 0;
+	int err = pack_is_sealed(p) ? replace(p) : 0;
 	if (!err)
 		err = room_take(p->room, c->raw);
 	if (!err)
@@ -533,78 +509,17 @@ static int keep(struct pack *p, uint32_t i, const struct tree_chunk *c, const vo
 
 void pack_put(struct pack *p, uint32_t i, const struct tree_chunk *c, const void *data)
 {
-	if (enter(p, false))
+	if (pack_enter(p, false))
 		return;
 	pthread_mutex_lock(&p->lock);
-	bool there = has(p, i); /* another process was faster; it is checked when it is read */
+	bool there = pack_marked(p, i); /* another process was faster; it is checked when it is read */
 	int err = there ? 0 : keep(p, i, c, data);
 	if (!err && !there)
-		set_checked(p, i);
+		pack_set_checked(p, i);
 	else if (err && !atomic_exchange(&p->told, true))
 		log_warn("cache: of pack %s not all is kept: %s", p->name,
 			err == -ENOSPC ? "no room is left, and all that is kept is in use or pinned"
 				       : err_text(err));
 	pthread_mutex_unlock(&p->lock);
-	leave(p);
-}
-
-int pack_seal(struct pack *p)
-{
-	int fd = enter(p, false);
-	if (fd)
-		return -ENOENT;
-	pthread_mutex_lock(&p->lock);
-	for (uint32_t i = 0; i < p->count && fd >= 0; i++)
-		if (!has(p, i) || !is_checked(p, i))
-			fd = -ENOENT;
-	if (fd >= 0 && !is_sealed(p) && fchmod(p->fd, 0444) < 0)
-		fd = -errno;
-	if (fd >= 0)
-		fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 3);
-	pthread_mutex_unlock(&p->lock);
-	leave(p);
-	return fd;
-}
-
-/* --- scrubbing -------------------------------------------------------------------------------- */
-
-static bool is_sound(struct pack *p, uint32_t i, const struct tree_chunk *c, char *buf, bool full)
-{
-	struct digest is;
-	if (io_pread_full(p->fd, buf, c->raw, c->pack_off) != (ssize_t)c->raw ||
-		mark_of(buf, c->raw) != mark_at(p, i))
-		return false;
-	if (!full)
-		return true;
-	digest_of(buf, c->raw, &is);
-	return digest_equal(&is, &c->digest);
-}
-
-void pack_scrub(struct pack *p, const struct tree_chunk *chunks, bool full, const _Atomic bool *stop,
-	struct pack_scrub *out)
-{
-	autofree char *buf = NULL;
-	size_t cap = 0;
-	uint64_t used_at = p->used_at;
-	if (enter(p, false))
-		return;
-	p->used_at = used_at; /* to look after it is not to use it */
-	for (uint32_t i = 0; i < p->count && !*stop; i++) {
-		const struct tree_chunk *c = &chunks[i];
-		if (!has(p, i))
-			continue;
-		if (c->raw > cap) {
-			cap = c->raw;
-			free(buf);
-			buf = xmalloc(cap);
-		}
-		if (is_sound(p, i, c, buf, full)) {
-			set_checked(p, i);
-			out->good++;
-		} else {
-			found_damaged(p, i);
-			out->bad++;
-		}
-	}
-	leave(p);
+	pack_leave(p);
 }

@@ -4,7 +4,7 @@
  *
  * Shape    <id>: the bytes of each chunk at its pack_off (the pack of an image is the image).
  *          <id>.have: 8 bytes a chunk, the XXH3 of its bytes, 0 where it is not here; written after
- *          the bytes
+ *          the bytes. Then whether the pack is known to be whole and sound (pack_whole.c)
  * Name     id = SHA-256 over (pack_off, size, SHA-256) of all chunks, not the layer's digest: a pack's
  *          name says what belongs into it. By the layer's digest, a hostile manifest that names a good
  *          layer together with a table of contents of its own could have put its bytes where another
@@ -71,6 +71,11 @@ void pack_scrub(struct pack *p, const struct tree_chunk *chunks, bool full, cons
 
 /* Seals the pack if all of it is here: a descriptor that is the caller's, or -ENOENT. */
 int pack_seal(struct pack *p);
+/* If all of it is here and sound, for somebody who compares nothing and writes nothing: a descriptor that is the
+ * caller's; -ENOENT; -EAGAIN: it is not attached. Does not wait. */
+int pack_whole(struct pack *p);
+/* A worker: writes down that all of it was compared, if it was, so that pack_whole knows it in other processes, too. */
+void pack_vouch(struct pack *p);
 
 /* For room.c. The list that it keeps; detaching a pack that nobody holds or has used within (idle_ns): true if it is
  * detached now; writing down when it was used last. */

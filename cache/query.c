@@ -201,6 +201,7 @@ struct view_query {
 	struct trust_question question;
 	bool trusted;
 	bool only_check; /* nobody wants to see it: only whether it is signed */
+	bool look;
 	int err;
 	struct why why;
 };
@@ -310,7 +311,7 @@ static void loaded(struct load *l)
 	struct view_query *q = l->arg;
 	q->err = l->err;
 	if (!l->err) {
-		answer_view(q, content_adopt(q->cache, l->tree, l->packs));
+		answer_view(q, content_adopt(q->cache, l));
 		return;
 	}
 	/* a tag that is listed and leads nowhere is not a tag that there is not */
@@ -338,7 +339,7 @@ static void load_view(struct view_query *q)
 		return;
 	}
 	struct cache *c = q->cache;
-	struct content *content = content_find(c, &q->digest);
+	struct content *content = content_find(c, &q->digest, q->look);
 	q->err = 0;
 	why_clear(&q->why);
 	if (content) {
@@ -350,6 +351,7 @@ static void load_view(struct view_query *q)
 	q->load.registry = c->places[q->place].registry;
 	q->load.repository = q->name;
 	q->load.digest = q->digest;
+	q->load.look = q->look;
 	q->load.done = loaded;
 	q->load.arg = q;
 	load_start(&q->load);
@@ -516,12 +518,15 @@ static void begin_view(void *arg)
 		resolve(q);
 }
 
-static void ask_view(struct cache *c, const char *name, const char *reference, bool only_check,
+enum wish { WISH_ALL, WISH_LOOK, WISH_CHECK };
+
+static void ask_view(struct cache *c, const char *name, const char *reference, enum wish wish,
 	cache_view_fn *done, void *arg)
 {
+	bool only_check = wish == WISH_CHECK, look = wish == WISH_LOOK;
 	struct view_waiter *w = xmalloc(sizeof(*w));
 	struct view_query *q = c->views_waiting;
-	while (q && (q->only_check != only_check || strcmp(q->name, name) != 0 ||
+	while (q && (q->only_check != only_check || q->look != look || strcmp(q->name, name) != 0 ||
 			    strcmp(q->reference, reference) != 0))
 		q = q->next;
 	*w = (struct view_waiter){ q ? q->waiters : NULL, done, arg };
@@ -532,6 +537,7 @@ static void ask_view(struct cache *c, const char *name, const char *reference, b
 	q = xcalloc(1, sizeof(*q));
 	q->cache = c;
 	q->only_check = only_check;
+	q->look = look;
 	q->name = xstrdup(name);
 	q->reference = xstrdup(reference);
 	q->waiters = w;
@@ -547,10 +553,15 @@ static void ask_view(struct cache *c, const char *name, const char *reference, b
 
 void cache_view(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg)
 {
-	ask_view(c, name, reference, false, done, arg);
+	ask_view(c, name, reference, WISH_ALL, done, arg);
+}
+
+void cache_look(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg)
+{
+	ask_view(c, name, reference, WISH_LOOK, done, arg);
 }
 
 void query_check(struct cache *c, const char *name, const char *tag, cache_view_fn *done, void *arg)
 {
-	ask_view(c, name, tag, true, done, arg);
+	ask_view(c, name, tag, WISH_CHECK, done, arg);
 }

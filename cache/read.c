@@ -80,14 +80,12 @@ static bool wait_for_others(struct pack *p, uint32_t number)
 	return false;
 }
 
-/* (data) is what a registry gave for chunk (i). */
-static int check_chunk(const struct view *v, uint32_t i, const void *data, struct why *why)
+/* (is) is the digest of what a registry gave for chunk (i). */
+static int check_digest(const struct view *v, uint32_t i, const struct digest *is, struct why *why)
 {
 	const struct tree_chunk *c = &v->content->tree->chunks[i];
 	char text[DIGEST_TEXT_LEN + 1];
-	struct digest is;
-	digest_of(data, c->raw, &is);
-	if (digest_equal(&is, &c->digest))
+	if (digest_equal(is, &c->digest))
 		return 0;
 	digest_text(&c->digest, text);
 	return why_fail(why, -EILSEQ,
@@ -119,8 +117,11 @@ int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
 	int err = fetch_chunk(v, c, buf, &in);
 	if (err == -EAGAIN)
 		return err;
-	if (!err)
-		err = check_chunk(v, i, buf, &in);
+	if (!err) {
+		struct digest is;
+		digest_of(buf, c->raw, &is);
+		err = check_digest(v, i, &is, &in);
+	}
 	if (!err) {
 		keep_chunk(v, i, buf);
 	} else {
@@ -132,9 +133,14 @@ int chunk_obtain(const struct view *v, uint32_t i, void *buf, struct why *why)
 	return err;
 }
 
-void chunk_verify(struct chunk_fetch *f)
+static const struct tree_chunk *chunk_of(const struct chunk_fetch *f)
 {
-	const struct tree_chunk *c = &f->view->content->tree->chunks[f->chunk];
+	return &f->view->content->tree->chunks[f->chunk];
+}
+
+static void unpack_fetch(struct chunk_fetch *f)
+{
+	const struct tree_chunk *c = chunk_of(f);
 	why_clear(&f->why);
 	f->err = 0;
 	f->data = f->packed;
@@ -143,10 +149,38 @@ void chunk_verify(struct chunk_fetch *f)
 		f->data = f->owned;
 		f->err = unpack(f->view, c, f->packed, f->owned, &f->why);
 	}
+}
+
+static void check_fetch(struct chunk_fetch *f, const struct digest *is)
+{
 	if (!f->err)
-		f->err = check_chunk(f->view, f->chunk, f->data, &f->why);
+		f->err = check_digest(f->view, f->chunk, is, &f->why);
 	if (f->err)
 		bad_chunk(f->view, f->chunk, &f->why);
+}
+
+void chunk_verify(struct chunk_fetch *f)
+{
+	struct digest is = { 0 };
+	unpack_fetch(f);
+	if (!f->err)
+		digest_of(f->data, chunk_of(f)->raw, &is);
+	check_fetch(f, &is);
+}
+
+void chunk_verify_two(struct chunk_fetch *f, struct chunk_fetch *g)
+{
+	struct digest is = { 0 }, other = { 0 };
+	unpack_fetch(f);
+	unpack_fetch(g);
+	if (!f->err && !g->err)
+		digest_of_two(f->data, g->data, chunk_of(f)->raw, &is, &other);
+	else if (!f->err)
+		digest_of(f->data, chunk_of(f)->raw, &is);
+	else if (!g->err)
+		digest_of(g->data, chunk_of(g)->raw, &other);
+	check_fetch(f, &is);
+	check_fetch(g, &other);
 }
 
 void chunk_keep(struct chunk_fetch *f)

@@ -26,6 +26,8 @@
 #define MAX_UNKEPT (16u << 20)	/* if the disk is that far behind, who reads waits for it */
 #define MAX_BATCH  (128u << 10) /* of a job */
 #define SMALL	   (32u << 10)
+#define LARGE	   (64u << 10)
+#define LARGE_JOBS 2u
 #define FAILED_NS  UINT64_C(3000000000)
 #define OTHERS_NS  UINT64_C(2000000000)
 
@@ -119,8 +121,15 @@ static void keep_done(void *arg)
 static void verify_run(void *arg)
 {
 	const struct batch *b = arg;
-	for (struct chunk_fetch *f = b->first; f; f = f->batched)
-		chunk_verify(f);
+	for (struct chunk_fetch *f = b->first; f; f = f->batched) {
+		struct chunk_fetch *g = f->batched;
+		if (g && chunk_of(f)->raw == chunk_of(g)->raw) {
+			chunk_verify_two(f, g);
+			f = g;
+		} else {
+			chunk_verify(f);
+		}
+	}
 }
 
 /* What is wrong ends here; the rest is answered, and then written. */
@@ -160,13 +169,54 @@ static struct batch *batch_new(struct cache *c, struct chunk_fetch *first)
 	return b;
 }
 
-static void submit(struct cache *c, struct chunk_fetch *first)
+static void submit(struct cache *c, struct chunk_fetch *first, job_fn *done)
 {
 	if (!first)
 		return;
 	for (struct chunk_fetch *f = first; f; f = f->batched)
 		f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
-	cache_job(c, verify_run, verify_done, batch_new(c, first));
+	cache_job(c, verify_run, done, batch_new(c, first));
+}
+
+/* The next one of the queue: that somebody waits for, or else the first in its layer; of (like)'s length. */
+static struct chunk_fetch *take_large(struct cache *c, const struct chunk_fetch *like)
+{
+	struct chunk_fetch **best = NULL;
+	for (struct chunk_fetch **at = &c->large; *at; at = &(*at)->batched) {
+		if (like && chunk_of(*at)->raw != chunk_of(like)->raw)
+			continue;
+		if (!best || (*at)->waits || (!(*best)->waits && (*at)->number < (*best)->number))
+			best = at;
+		if ((*best)->waits)
+			break;
+	}
+	struct chunk_fetch *f = best ? *best : NULL;
+	if (f)
+		*best = f->batched;
+	return f;
+}
+
+static void large_done(void *arg);
+
+/* Two of one length are verified in little more time than one: so they are not all given to the pool as they come. */
+static void verify_large(struct cache *c)
+{
+	while (c->large && c->large_jobs < LARGE_JOBS) {
+		struct chunk_fetch *f = take_large(c, NULL);
+		f->batched = take_large(c, f);
+		if (f->batched)
+			f->batched->batched = NULL;
+		c->large_jobs++;
+		submit(c, f, large_done);
+	}
+}
+
+static void large_done(void *arg)
+{
+	struct cache *c = ((struct batch *)arg)->cache;
+	c->large_jobs--;
+	verify_large(c);
+	verify_done(arg);
 }
 
 /* Can the loop verify it itself? Whatever a stranger packed, also what it takes to get there must be small. */
@@ -183,18 +233,22 @@ static void arrived(void *arg)
 	uint64_t raw = 0;
 	c->come = NULL;
 	for (struct chunk_fetch *f = all; f; f = next) {
-		struct chunk_fetch **list = f->waits && is_small(chunk_of(f)) && !c->closing ? &now : &later;
+		const struct tree_chunk *k = chunk_of(f);
+		struct chunk_fetch **list = k->raw >= LARGE			     ? &c->large
+					    : f->waits && is_small(k) && !c->closing ? &now
+										     : &later;
 		next = f->batched;
-		if (list == &later && raw && raw + chunk_of(f)->raw > MAX_BATCH) {
-			submit(c, later);
+		if (list == &later && raw && raw + k->raw > MAX_BATCH) {
+			submit(c, later, verify_done);
 			later = NULL;
 			raw = 0;
 		}
-		raw += list == &later ? chunk_of(f)->raw : 0;
+		raw += list == &later ? k->raw : 0;
 		f->batched = *list;
 		*list = f;
 	}
-	submit(c, later);
+	verify_large(c);
+	submit(c, later, verify_done);
 	if (now) {
 		struct batch *b = batch_new(c, now);
 		verify_run(b);

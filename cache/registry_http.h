@@ -4,10 +4,12 @@
  *
  * Shape    at most HTTP_ACTIVE transfers of a server at a time; what somebody waits for goes before lists, and
  *          those before what is only read ahead
- * Patience a request without progress ends after FETCH_STALL_MS, pauses between tries included. When a server cannot be reached, or stalls while nothing else of it moves, all that is
- *          queued fails, and for HTTP_DOWN_MS what is asked fails at once
+ * Patience a request without progress ends after FETCH_STALL_MS, pauses between tries included. When a server cannot
+ *          be reached, or stalls while nothing else of it moves, all that is queued fails, and for HTTP_DOWN_MS what
+ *          is asked fails at once
  * Tries    broken connections (going on where it broke), 429 and 5xx, as Retry-After says or with growing
- *          pauses, as long as the patience lasts. 401 gets a grant, once or, if it worked before, once more
+ *          pauses, as long as the patience lasts; the same of its token service. 401 gets a grant, once or, if it
+ *          worked before, once more
  * Trust    Authorization goes to the origin of the registry alone. Redirects: of GET and HEAD, five at most,
  *          never from https to http, nor from elsewhere to this machine or a private network
  * Errors   words begin with "registry WHERE: ". -EHOSTUNREACH it cannot answer now, -EACCES, -ENOENT 404,

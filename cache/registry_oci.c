@@ -235,22 +235,40 @@ static void oci_names(struct registry *base, registry_names_fn *done, void *arg)
 struct tag_question {
 	registry_tag_fn *done;
 	void *arg;
+	const char *where;
 	struct digest known;
 	struct buf body;
 };
+
+/* The bytes define a tag's digest. A server that says it, too, tells bytes that were damaged on their way. */
+static int check_manifest(
+	const struct tag_question *q, const struct http_answer *a, struct digest *is, struct why *why)
+{
+	struct digest said;
+	char text[DIGEST_TEXT_LEN + 1];
+	autofree char *header = fetch_header(a->headers, "docker-content-digest", 0);
+	digest_of(q->body.data ? q->body.data : "", q->body.len, is);
+	digest_text(is, text);
+	if (!header || digest_parse(header, &said) < 0 || digest_equal(is, &said))
+		return 0;
+	return why_fail(why, -EILSEQ,
+		"registry %s: it says that the manifest has digest %s, and it does not match: %s", q->where,
+		header, text);
+}
 
 static void tag_came(void *arg, const struct http_answer *a)
 {
 	struct tag_question *q = arg;
 	struct digest d;
+	struct why why = { 0 };
 	if (a->err) {
 		q->done(q->arg, a->err, a->why, NULL, NULL);
 	} else if (a->status == 304) {
 		buf_clear(&q->body);
 		q->done(q->arg, 0, NULL, &q->known, &q->body);
+	} else if (check_manifest(q, a, &d, &why) < 0) {
+		q->done(q->arg, why.err, &why, NULL, NULL);
 	} else {
-		digest_of(
-			q->body.data ? q->body.data : "", q->body.len, &d); /* it defines the tag's digest */
 		q->done(q->arg, 0, NULL, &d, &q->body);
 	}
 	buf_free(&q->body);
@@ -268,6 +286,7 @@ static void oci_tag(struct registry *base, const char *repository, const char *t
 	autofree char *url = xasprintf("%s/v2/%s/manifests/%s", r->root, repository, tag);
 	q->done = done;
 	q->arg = arg;
+	q->where = base->where;
 	if (known) {
 		q->known = *known;
 		digest_text(known, text);

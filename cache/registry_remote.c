@@ -188,7 +188,8 @@ static void layout_answered(void *arg, const struct http_answer *a)
 	} else if (r->static_login && err != -EHOSTUNREACH && err != -ECANCELED) {
 		known_as(r, &oci_ops);
 	} else {
-		if (err != -EHOSTUNREACH && err != -ECANCELED)
+		/* (one that wants a login says so, with the remedy) */
+		if (err != -EHOSTUNREACH && err != -ECANCELED && err != -EACCES)
 			err = why_fail(&why, -EHOSTUNREACH,
 				"registry %s: there is neither a registry (/v2/) nor an OCI image layout "
 				"(oci-layout) at this address",

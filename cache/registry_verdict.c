@@ -145,6 +145,13 @@ static void granted(void *arg, int err, const struct why *why)
 		http_queue(c);
 		return;
 	}
+	if (err == -ECONNRESET) { /* the token service failed: as if that had been the answer */
+		uint64_t asked = auth_pause_ms(c->http->auth);
+		c->grants--;
+		if (try_again(c, asked ? asked : pause_ms(c)))
+			return;
+		err = -EHOSTUNREACH;
+	}
 	http_fail(c, err, why->text);
 	http_finish(c, NULL);
 }
@@ -169,27 +176,9 @@ static void unauthorized(struct http_call *c, const struct fetch_answer *a)
 
 /* --- statuses ---------------------------------------------------------------------------------- */
 
-/* Seconds or a date; what cannot be read counts as nothing said: -1. */
-static int64_t retry_after_ms(const struct fetch_answer *a)
-{
-	struct tm tm = { 0 };
-	char *end;
-	autofree char *text = fetch_header(a, "retry-after", 0);
-	if (!text || !*text)
-		return -1;
-	long long n = strtoll(text, &end, 10);
-	if (!*end)
-		return n < 0 ? -1 : n > 86400 ? 86400000 : n * 1000;
-	end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-	if (!end)
-		return -1;
-	int64_t until = (int64_t)timegm(&tm) - (int64_t)time(NULL);
-	return until < 0 ? 0 : until > 86400 ? 86400000 : until * 1000;
-}
-
 static void busy(struct http_call *c, const struct fetch_answer *a)
 {
-	int64_t asked = retry_after_ms(a);
+	int64_t asked = fetch_retry_after_ms(a);
 	uint64_t ms = asked >= 0 ? (uint64_t)asked : pause_ms(c);
 	if (try_again(c, ms))
 		return;

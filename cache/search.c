@@ -145,7 +145,7 @@ static void fill(struct cache *c)
 		*f = (struct filling){ .cache = c, .name = xstrdup(n->name), .digest = xstrdup(n->digest) };
 		c->refs++;
 		s->under_way++;
-		cache_view(c, n->name, n->tag, fill_viewed, f);
+		cache_look(c, n->name, n->tag, fill_viewed, f);
 	}
 	if (s->under_way == 0)
 		answer_waiting(c);

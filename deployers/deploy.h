@@ -176,7 +176,7 @@ _Static_assert(sizeof(struct deploy_hello) == 32, "both ends of a socket rely on
 /* `end` and FRAME_EXIT */
 #define END_STATE  "state"  /* exited or failed */
 #define END_STATUS "status" /* 0..255 as `wait` shows it; see below */
-#define END_HOW    "how"    /* guest (it told its status), power-off, reset, panic, killed, timeout, lost, build */
+#define END_HOW    "how"    /* guest (it told its status), power-off, reset, panic, killed, timeout, lost, build; split modes: ros-panic, ros-power-off, ros-agent */
 #define END_ERROR  "error"  /* words: what, why, what to do; missing when nothing went wrong */
 #define END_ERRNO  "errno"  /* a positive errno that fits: ENOEXEC (unknown image), ENOENT (no QEMU), ECHILD ...; may be missing */
 #define END_TIME   "time"   /* seconds since 1970, with fraction */

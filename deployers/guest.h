@@ -282,7 +282,8 @@ _Static_assert(sizeof(struct guest_cokernel) == 1024, "kernels already built rel
  *
  * States: FREE -> REQUEST (K) -> [FAULT (A) -> FAULTED (K)]* -> DONE (A) -> FREE (K). While it waits the kernel spins a
  * while, then may set hrt_asleep and do something else; the agent sends the doorbell if it is set. To interrupt a call
- * that blocks (a signal came) the kernel sets (cancel) and rings: the call ends with -EINTR, or with its result.
+ * that blocks (a signal came) the kernel sets (cancel) and rings, whether the agent sleeps or not: the call ends with -EINTR, or
+ * with its result.
  *
  * GUEST_CALL_FORK(address of struct guest_fork) makes a child of the program, as an ordinary Linux process in the ROS, which
  * from then on is Linux's: its result is the child's process id. The agent copies the memory of the regions, as program_cr3's

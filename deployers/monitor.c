@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define EVENTS_MAX	 65536u /* bytes kept for a daemon to come */
+#define EVENTS_A_SECOND	 50u
 #define CONSOLE_DELAY_MS 20	/* a slow daemon hears of the console this often */
 #define QUEUE_HIGH	 65536u
 #define FLUSH_S		 10 /* for a daemon that stopped reading, at the very end */
@@ -456,11 +457,41 @@ static void tell_event(struct monitor *m, const char *text)
 		buf_append(&m->events, text, strlen(text) + 1);
 }
 
+static void tell_unsaid(struct monitor *m)
+{
+	autofree char *text = xasprintf("%u more events, of %u a second", m->events_unsaid, EVENTS_A_SECOND);
+
+	if (!m->events_unsaid)
+		return;
+	m->events_unsaid = 0;
+	log_info("%s", text);
+	tell_event(m, text);
+}
+
+static bool is_flooded(struct monitor *m)
+{
+	uint64_t now = clock_mono_ns();
+
+	if (now - m->events_ns >= 1000000000) {
+		tell_unsaid(m);
+		m->events_ns = now;
+		m->events_told = 0;
+	}
+	if (m->events_told < EVENTS_A_SECOND) {
+		m->events_told++;
+		return false;
+	}
+	m->events_unsaid++;
+	return true;
+}
+
 void monitor_event(struct monitor *m, const char *fmt, ...)
 {
 	autobuf struct buf b = { 0 };
 	va_list ap;
 
+	if (is_flooded(m))
+		return;
 	va_start(ap, fmt);
 	buf_vprintf(&b, fmt, ap);
 	va_end(ap);
@@ -561,6 +592,7 @@ void monitor_end(struct monitor *m, const struct machine_end *e)
 {
 	if (m->ended)
 		return;
+	tell_unsaid(m);
 	monitor_mark(m, "exit");
 	m->ended = true;
 	m->failed = e->failed;

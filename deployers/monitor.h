@@ -73,6 +73,8 @@ struct monitor {
 
 	const char *state;
 	struct buf events; /* lines that no daemon was there to hear, each with its NUL */
+	unsigned events_told, events_unsaid; /* since the last second began, for what guests cause */
+	uint64_t events_ns;
 	bool building;	   /* a build ends as "built" */
 	bool ended;
 	bool failed;
@@ -90,6 +92,7 @@ void monitor_close(struct monitor *m);
 
 /* (state) is one of DEPLOY_STATES, kept and not copied. */
 void monitor_state(struct monitor *m, const char *state);
+/* Guests cause some: of very many in a second only their number is told. */
 void monitor_event(struct monitor *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void monitor_mark(struct monitor *m, const char *name);
 void monitor_console(struct monitor *m, const void *data, size_t len);

@@ -58,6 +58,7 @@ include examples/kernels/linux/stage.mk
 include examples/kernels/lua/stage.mk
 include deployers/cokernel/cokernel.mk
 FETCHED := linux lua ros
+stage: $(FETCHED:%=$(STAGE)/%/.done)
 
 # All kernels go into a new layout, which then takes the old one's place.
 $(REGISTRY)/index.json: $(KERNELS:%=$(STAGE)/%/.done) $(FETCHED:%=$(STAGE)/%/.done) $(BIN)/diverfs

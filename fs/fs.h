@@ -17,6 +17,7 @@
  *          views.c      below a tag: entries, run, cached         (class VIEW)
  *          cachedir.c   cache/: numbers, and ctl                   (class CACHE)
  *          content.c    a read of an artifact's file, which may have to wait for the registry
+ *          through.c    images that the kernel reads by itself, from the cache
  *          search.c     search/: words become links               (class SEARCH)
  *          run.c        all instances: found again when a daemon begins, stopped when it ends
  *          instance.c   what an instance is, its states; texts.c what its small files say
@@ -48,6 +49,7 @@ struct cachedir;
 struct kernels;
 struct run;
 struct searches;
+struct through;
 struct workspaces;
 struct fuse_session;
 
@@ -84,6 +86,8 @@ struct fs {
 	struct cache *cache;
 	struct fuse_session *session;
 	struct session *mount;	       /* session.c */
+	bool reads_through;	       /* the kernel does, and we may tell it to */
+	struct through *through;       /* through.c */
 	bool stopping;		       /* fs_shutdown was called: nothing new begins */
 	struct kernels *kernels;       /* kernels.c */
 	struct cachedir *cachedir;     /* cachedir.c */

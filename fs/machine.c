@@ -205,7 +205,7 @@ static void on_state(struct instance *in, const char *word)
 	if (strcmp(word, "launching") && strcmp(word, "running") && strcmp(word, "paused"))
 		return; /* exited and failed come with EXIT, which says more */
 	snprintf(m->state, sizeof(m->state), "%.15s", word);
-	if (strcmp(word, "launching") && !m->reached_running) {
+	if (!strcmp(word, "running") && !m->reached_running) { /* (paused before it ran is not launched) */
 		m->reached_running = true;
 		work_launched(in, 0, NULL);
 	}

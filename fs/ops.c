@@ -18,7 +18,9 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define LISTING_MAX (128u << 10)
+#define LISTING_MAX  (128u << 10)
+#define OPEN_NOFLUSH (1u << 5) /* <linux/fuse.h> of Linux 6.9 */
+#define OPEN_THROUGH (1u << 7)
 
 struct listing {
 	fuse_req_t req;
@@ -158,6 +160,18 @@ void reply_open(fuse_req_t req, struct node n, struct fuse_file_info *fi)
 	fi->noflush = !c->flush; /* saves the round trip of every close */
 	if (fuse_reply_open(req, fi) == -ENOENT && c->release)
 		c->release(fs, n, fi);
+}
+
+void reply_open_through(fuse_req_t req, struct node n, struct fuse_file_info *fi, int id)
+{
+	struct { /* fuse_open_out; libfuse 3.14 has no field for the last one */
+		uint64_t fh;
+		uint32_t flags;
+		int32_t id;
+	} out = { fi->fh, OPEN_THROUGH | OPEN_NOFLUSH, id };
+	struct fs *fs = fuse_req_userdata(req);
+	if (fuse_reply_buf(req, (const char *)&out, sizeof out) == -ENOENT)
+		class_of(n)->release(fs, n, fi);
 }
 
 void reply_opendir(fuse_req_t req, struct node n, struct fuse_file_info *fi)

@@ -91,6 +91,8 @@ void reply_attr(fuse_req_t req, const struct attr *a);
 /* If the open was interrupted meanwhile the class's release is called. FLUSH is not asked for of classes
  * without it. */
 void reply_open(fuse_req_t req, struct node n, struct fuse_file_info *fi);
+/* As reply_open; the kernel reads from the file that it knows as (id) (through.h). */
+void reply_open_through(fuse_req_t req, struct node n, struct fuse_file_info *fi, int id);
 /* As reply_open, for an opendir that is answered later (at once, reply_open will do). */
 void reply_opendir(fuse_req_t req, struct node n, struct fuse_file_info *fi);
 void reply_create(fuse_req_t req, const struct attr *a, struct fuse_file_info *fi);

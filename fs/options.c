@@ -97,8 +97,8 @@ static const char *const dropped_prefix[] = { "x-", "X-",
 
 static const char help_text[] =
 	"usage: diverfs [options] [registry...] mountpoint\n"
-	"       diverfs publish DIR REGISTRY [NAME:TAG]\n"
-	"       diverfs conform [options] KERNEL\n"
+	"       diverfs publish [options] DIR REGISTRY [NAME:TAG]    (--help: more)\n"
+	"       diverfs conform [options] KERNEL [-- ARGUMENT...]    (--help: more)\n"
 	"\n"
 	"Mounts registries of specialised operating-system kernels as files. A registry is the http(s):// "
 	"address\n"
@@ -115,11 +115,11 @@ static const char help_text[] =
 	"mount options:\n"
 	"    cache=DIR          where content is kept            (~/.cache/diverfs; root: "
 	"/var/cache/diverfs)\n"
+	"    quota=SIZE         how much of the disk that may be (a fifth of its file system)\n"
 	"    state=DIR          where instances and the log are  (~/.local/state/diverfs; root: "
 	"/var/lib/diverfs)\n"
 	"    verify=KEYFILE     only kernels with a good signature (cosign; a public key; again and again)\n"
 	"    sign=KEYFILE       signs what run/INSTANCE/publish publishes (a private key)\n"
-	"    quota=SIZE         how much of it                   (a fifth of its file system)\n"
 	"    registry=WHERE     one more registry (again and again; they are asked in order)\n"
 	"    offline            registries are not asked; only what is cached\n"
 	"    fresh=SECONDS      how old names from registries may be     (30)\n"
@@ -128,7 +128,7 @@ static const char help_text[] =
 	"    insecure           plain http also to other machines\n"
 	"    config=FILE        list of registries  (~/.config/diverfs/config, /etc/diverfs.conf)\n"
 	"    memory=SIZE        what all running kernels may have together (half of the machine's)\n"
-	"    instances=N        how many instances there may be  (64)\n"
+	"    instances=N        how many of them there may be    (64)\n"
 	"    keep               unmounting leaves running kernels running\n"
 	"    allow_other        other users may look at kernels/; run/ stays the owner's\n"
 	"    qemu=PATH          the QEMU program                 (qemu-system-x86_64)\n"
@@ -266,6 +266,32 @@ static int set_limits(const struct raw *r, struct fs_options *o, struct why *why
 	return err;
 }
 
+/* An empty value, as of a variable that a script has not set, would be the working directory. */
+static int refuse_empty(const struct raw *r, struct why *why)
+{
+	const struct {
+		const char *word, *value;
+	} all[] = { { "cache", r->cache }, { "state", r->state }, { "ca", r->ca }, { "config", r->config },
+		{ "credentials", r->credentials }, { "sign", r->sign }, { "qemu", r->qemu },
+		{ "bwrap", r->bwrap } };
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		if (all[i].value && !*all[i].value)
+			return why_fail(why, -EINVAL, "%s=: which?", all[i].word);
+	for (size_t i = 0; i < r->key_count; i++)
+		if (!*r->keys[i])
+			return why_fail(why, -EINVAL, "verify=: which key?");
+	for (size_t i = 0; i < r->given_count; i++)
+		if (!*r->given[i])
+			return why_fail(why, -EINVAL, "registry=: which?");
+	return 0;
+}
+
+/* (path) NULL: it was not given. */
+static int readable(const char *word, const char *path, struct why *why)
+{
+	return path && access(path, R_OK) ? why_fail_errno(why, -errno, "%s=%s", word, path) : 0;
+}
+
 /* The words of the command line first, then -o registry=. */
 static int set_registries(const struct raw *r, struct fs_options *o, struct why *why)
 {
@@ -279,7 +305,13 @@ static int set_registries(const struct raw *r, struct fs_options *o, struct why 
 
 static int set_paths(const struct raw *r, struct fs_options *o, struct why *why)
 {
-	int err = set_registries(r, o, why);
+	int err = refuse_empty(r, why);
+	if (!err)
+		err = readable("ca", r->ca, why);
+	if (!err)
+		err = readable("credentials", r->credentials, why);
+	if (!err)
+		err = set_registries(r, o, why);
 	if (err)
 		return err;
 	o->verify_keys = xcalloc(r->key_count + 1, sizeof *o->verify_keys);

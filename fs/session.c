@@ -10,6 +10,7 @@
 #include "cache/base/io.h"
 #include "fs/ops.h"
 #include "fs/start.h"
+#include "fs/through.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -194,6 +196,31 @@ static void watch_table(struct fs *fs)
 
 /* --- beginning and end ------------------------------------------------------------------------- */
 
+/* libfuse answers the kernel's first request into a socket instead, and the answer is sent on with what libfuse does not
+ * know to ask for. Whatever fails here leaves the answer as it is. */
+static void answer_first(struct fs *fs)
+{
+	struct session *s = fs->mount;
+	char answer[256];
+	int fd = fuse_session_fd(fs->session), pair[2];
+	autoclose int kernel = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (kernel < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+		fuse_session_process_buf(fs->session, &s->buf);
+		return;
+	}
+	dup3(pair[1], fd, O_CLOEXEC);
+	fuse_session_process_buf(fs->session, &s->buf);
+	dup3(kernel, fd, O_CLOEXEC);
+	ssize_t n = recv(pair[0], answer, sizeof answer, MSG_DONTWAIT);
+	close(pair[0]);
+	close(pair[1]);
+	if (n <= 0)
+		return;
+	fs->reads_through = through_offer(s->buf.mem, s->buf.size, answer, (size_t)n) && geteuid() == 0;
+	if (write(fd, answer, (size_t)n) != n)
+		fuse_session_exit(fs->session);
+}
+
 /* The kernel's first request is answered here, so that the mount is usable, or known not to be, when mounting
  * ends. */
 static int handshake(struct fs *fs, struct why *why)
@@ -206,7 +233,7 @@ static int handshake(struct fs *fs, struct why *why)
 	if (n <= 0)
 		return why_fail(
 			why, -EIO, "%s: the kernel did not begin to talk to the mount", fs->opt.mountpoint);
-	fuse_session_process_buf(fs->session, &s->buf);
+	answer_first(fs);
 	if (fuse_session_exited(fs->session))
 		return why_fail(why, -EPROTO, "%s: this kernel's FUSE is too old", fs->opt.mountpoint);
 	return 0;

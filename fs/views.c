@@ -10,6 +10,7 @@
  */
 #include "fs/content.h"
 #include "fs/kernels.h"
+#include "fs/through.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,6 +60,13 @@ static void entry_attr(struct node n, const struct entry *e, struct attr *a)
 		a->mode |= 0777;
 }
 
+static void view_attr(const struct slot *s, struct node n, const struct entry *e, struct attr *a)
+{
+	entry_attr(n, e, a);
+	if (view_lacks(s->view, e->index))
+		a->nlink = 1; /* how many directories it holds is not known */
+}
+
 static int cached_text(const struct view *v, char *out, size_t size)
 {
 	uint64_t here, total;
@@ -95,7 +103,7 @@ static int attr_of(struct fs *fs, struct node n, struct attr *a)
 	}
 	if (view_entry(s->view, n.b, &e))
 		return -ESTALE;
-	entry_attr(n, &e, a);
+	view_attr(s, n, &e, a);
 	return 0;
 }
 
@@ -151,14 +159,20 @@ static void reply_root(struct fs *fs, fuse_req_t req, struct node n)
 	reply_entry(req, &a);
 }
 
-/* A lookup that waits for a view. */
+/* A lookup that waits for a view; or a lookup in a directory that a view lacks, or the opening of one. */
 struct opening {
 	struct fs *fs;
 	fuse_req_t req; /* NULL: the deadline has answered */
 	struct timer *deadline;
 	uint64_t came; /* when the deadline was set */
 	char *name, *reference;
+	bool enters; /* that directory: */
+	struct node dir;
+	char *child; /* NULL: it is opened, with */
+	struct fuse_file_info fi;
 };
+
+static void entered(struct opening *o, struct view *whole);
 
 static void opening_late(void *arg)
 {
@@ -179,13 +193,13 @@ static void opening_failed(struct opening *o, int err, const struct why *why)
 {
 	if (!o->req)
 		return;
-	if (err == -ENOENT) { /* gone between the names and now, or a digest that nobody has */
+	if (err == -ENOENT && !o->enters) { /* gone between the names and now, or a digest that nobody has */
 		reply_absent(o->req, NAMES_TTL);
 		return;
 	}
 	log_error(
 		"kernels/%s/%s: %s", o->name, o->reference, why && why->text[0] ? why->text : err_text(err));
-	reply_err(o->req, cache_errno(err));
+	reply_err(o->req, cache_errno(err == -ENOENT ? -EIO : err));
 }
 
 static void opening_done(void *arg, int err, const struct why *why, struct view *view)
@@ -199,6 +213,8 @@ static void opening_done(void *arg, int err, const struct why *why, struct view 
 			opening_failed(o, err, why);
 	} else if (!k || !o->req) {
 		view_put(view);
+	} else if (o->enters) {
+		entered(o, view);
 	} else {
 		int64_t id = number_for(k, o->name, o->reference, view);
 		if (id < 0)
@@ -208,7 +224,17 @@ static void opening_done(void *arg, int err, const struct why *why, struct view 
 	}
 	free(o->name);
 	free(o->reference);
+	free(o->child);
 	free(o);
+}
+
+static void opening_start(const struct opening *what, bool look)
+{
+	struct opening *o = xmalloc(sizeof *o);
+	*o = *what;
+	o->came = cache_progress(o->fs->cache);
+	o->deadline = loop_after(o->fs->loop, LOOKUP_DEADLINE_MS, opening_late, o);
+	(look ? cache_look : cache_view)(o->fs->cache, o->name, o->reference, opening_done, o);
 }
 
 void views_lookup_tag(
@@ -219,11 +245,24 @@ void views_lookup_tag(
 		reply_root(fs, req, n);
 		return;
 	}
-	struct opening *o = xmalloc(sizeof *o);
-	*o = (struct opening){ .fs = fs, .req = req, .name = xstrdup(name), .reference = xstrdup(reference) };
-	o->came = cache_progress(fs->cache);
-	o->deadline = loop_after(fs->loop, LOOKUP_DEADLINE_MS, opening_late, o);
-	cache_view(fs->cache, o->name, o->reference, opening_done, o);
+	opening_start(
+		&(struct opening){ .fs = fs, .req = req, .name = xstrdup(name), .reference = xstrdup(reference) },
+		true);
+}
+
+/* Fetches what the view lacks; then goes on with the request. */
+static void enter(struct fs *fs, fuse_req_t req, const struct slot *s, struct node dir, const char *child,
+	const struct fuse_file_info *fi)
+{
+	opening_start(&(struct opening){ .fs = fs,
+			      .req = req,
+			      .name = xstrdup(view_name(s->view)),
+			      .reference = xstrdup(view_digest(s->view)),
+			      .enters = true,
+			      .dir = dir,
+			      .child = child ? xstrdup(child) : NULL,
+			      .fi = fi ? *fi : (struct fuse_file_info){ 0 } },
+		false);
 }
 
 static void slot_free(struct slot *s)
@@ -267,10 +306,13 @@ static void views_lookup(struct fs *fs, fuse_req_t req, struct node dir, const c
 	if (s && dir.b == 0 && extra_named(name, &n.b)) {
 		extra_attr(fs, n, s->view, &a);
 		err = 0;
+	} else if (s && view_lacks(s->view, dir.b)) {
+		enter(fs, req, s, dir, name, NULL);
+		return;
 	} else if (s) {
 		err = view_lookup(s->view, dir.b, name, &e);
 		if (!err)
-			entry_attr(dir, &e, &a);
+			view_attr(s, dir, &e, &a);
 		if (!err && e.type != ENTRY_DIR)
 			s->tell += s->tell < TELL_MAX ? TELL : 0;
 	}
@@ -336,6 +378,8 @@ static void views_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse
 		fi->keep_cache = 1;
 		if (n.b < VIEW_EXTRA) {
 			view_hold(s->view, n.b);
+			if (through_open(fs, req, n, s->view, fi))
+				return;
 			if (first_open(s, n.b))
 				content_push(fs, n, s->view, n.b);
 		}
@@ -346,10 +390,12 @@ static void views_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse
 static void views_release(struct fs *fs, struct node n, struct fuse_file_info *fi)
 {
 	struct slot *s = slot_of(fs, n);
-	if (n.b == EXTRA_CACHED)
+	if (n.b == EXTRA_CACHED) {
 		free((char *)(uintptr_t)fi->fh);
-	else if (s && n.b < VIEW_EXTRA)
+	} else if (s && n.b < VIEW_EXTRA) {
+		through_release(fs, n, s->view);
 		view_let(s->view, n.b);
+	}
 }
 
 static void views_stalled(struct fs *fs, struct node n, uint64_t until_ns)
@@ -382,8 +428,29 @@ static void views_opendir(struct fs *fs, fuse_req_t req, struct node n, struct f
 		reply_err(req, -ESTALE);
 		return;
 	}
+	if (view_lacks(s->view, n.b)) {
+		enter(fs, req, s, n, NULL, fi);
+		return;
+	}
 	fi->keep_cache = fi->cache_readdir = 1;
 	reply_opendir(req, n, fi);
+}
+
+static void entered(struct opening *o, struct view *whole)
+{
+	struct slot *s = slot_of(o->fs, o->dir);
+	if (s && view_lacks(s->view, o->dir.b)) {
+		view_put(s->view);
+		s->view = whole;
+		free(s->opened); /* it was as long as what was known */
+		s->opened = NULL;
+	} else {
+		view_put(whole);
+	}
+	if (o->child)
+		views_lookup(o->fs, o->req, o->dir, o->child);
+	else
+		views_opendir(o->fs, o->req, o->dir, &o->fi);
 }
 
 /* Where the kernel asks in the middle of a directory, it does so because somebody looked at what came before. */
@@ -416,11 +483,11 @@ static void views_readdir(struct fs *fs, fuse_req_t req, struct node n, uint64_t
 		struct attr a;
 		const char *name = off == 0 ? "." : "..";
 		if (off < 2) {
-			entry_attr(n, &dir, &a);
+			view_attr(s, n, &dir, &a);
 		} else if (off < children) {
 			if (view_entry(s->view, dir.first_child + (uint32_t)(off - 2), &e))
 				break;
-			entry_attr(n, &e, &a);
+			view_attr(s, n, &e, &a);
 			if (e.type != ENTRY_DIR && !files)
 				a.nlink = 0;
 			name = e.name;
@@ -479,6 +546,7 @@ void views_init(struct fs *fs)
 void views_free(struct fs *fs)
 {
 	struct kernels *k = fs->kernels;
+	through_free(fs);
 	for (uint32_t i = 0; i < k->keys.count; i++)
 		if (k->slots[i].view)
 			slot_free(&k->slots[i]);

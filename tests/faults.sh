@@ -40,15 +40,18 @@ wanted() { # WORDS: what the kernel shall do
 	printf '%s\n' 'kernel = faulty' "cmdline = $1" ${MORE[@]+"${MORE[@]}"} >config
 }
 over() { [[ "$(cat state)" =~ ^(exited|failed)$ ]]; }
-says() { [ "$(timeout 1 cat console | grep -c -- "$2")" -ge "$1" ]; } # COUNT REGEX
+seen() { [ "$(said "${PWD##*/}" | grep -c -- "$2")" -ge "$1" ]; } # COUNT REGEX
 
-# ends WORDS STATE STATUS ERROR: it is deployed and comes to this end by itself, and nothing of it is left
+how() { sed -n 's/^how //p' status; }
+
+# ends WORDS STATE STATUS HOW ERROR: it is deployed and comes to this end by itself, which all the files tell, and nothing of it is left
 ends() {
 	wanted "$1"
 	put splitVM deploy >/dev/null 2>&1
 	wait_for "$1: it ends" over
-	is "$1: state, status" "$(cat state) $(cat wait)" "$2 $3"
-	like "$1: error" "$(tr '\n' ' ' <error)" "$4"
+	is "$1: state, status, how" "$(cat state) $(cat wait) $(how)" "$2 $3 $4"
+	like "$1: error" "$(tr '\n' ' ' <error)" "$5"
+	like "$1: the end is an event" "$(cat events)" "exit $3 $4"
 	wait_for "$1: no machine is left" no_process 'qemu-system|/diverfs-splitvm '
 	cat events >>"$T/all-events"
 }

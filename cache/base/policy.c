@@ -101,8 +101,8 @@ static int take_line(char *line, struct buf *out, struct why *why)
 	char *rest = line, *verb = take_word(&rest), *calls = take_word(&rest);
 	if (!*verb || *verb == '#')
 		return 0;
-	if (strcmp(verb, "allow") && strcmp(verb, "refuse"))
-		return why_fail(why, -EINVAL, "'%s': a rule begins with allow or refuse", verb);
+	if (strcmp(verb, "allow") && strcmp(verb, "refuse") && strcmp(verb, "tell"))
+		return why_fail(why, -EINVAL, "'%s': a rule begins with allow, refuse or tell", verb);
 	if (!*calls)
 		return why_fail(why, -EINVAL, "%s what? (system calls by name, all, @net or @path)", verb);
 	if (*rest && (*rest != '/' || strlen(rest) > PATH_BYTES))

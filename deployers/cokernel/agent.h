@@ -68,9 +68,10 @@ enum agent_type {
  *   cwd, uid, gid   of the program, in its root (default /, 0, 0)
  *   net       on: the ROS's network card gets the address that QEMU's user network wants: 10.0.2.15/24, gateway 10.0.2.2
  *
- * POLICY: lines  allow|refuse CALLS [PATH] , CALLS being `all` or numbers of x86-64 system calls separated by commas, PATH the rest of
- * the line, absolute: the rule is then for calls that name PATH or something below it, links followed. The first rule that
- * matches decides; without one a call is allowed. Refused: -EPERM, counted, and some of them told in LOG. Whatever the policy,
+ * POLICY: lines  allow|refuse|tell CALLS [PATH] , CALLS being `all` or numbers of x86-64 system calls separated by commas, PATH the rest of
+ * the line, absolute: the rule is then for calls that name PATH or something below it, links followed. The first rule of
+ * allow and refuse that matches decides; without one a call is allowed. A call that a tell rule matches is told in LOG when it fails, once
+ * for each call, path and error. Refused: -EPERM, counted, and some of them told in LOG. Whatever the policy,
  * calls that would damage the agent or the ROS are refused (mount, reboot, modules, ptrace ...), and those that are the
  * HRT's own affair (memory, threads, signals, the end) are -ENOSYS.
  * Children of the program (guest.h, GUEST_CALL_FORK) are Linux's own, and their calls pass no policy: one that refuses anything
@@ -80,10 +81,11 @@ enum agent_type {
  * stdout and to its console is in the ports' queues before ENDED is: take it before the machine is ended.
  */
 
-enum agent_how { AGENT_EXITED = 1, AGENT_FAULTED = 2, AGENT_STOPPED = 3, AGENT_RESTART = 4 };
+enum agent_how { AGENT_EXITED = 1, AGENT_FAULTED = 2, AGENT_STOPPED = 3, AGENT_RESTART = 4, AGENT_LOST = 5 };
 struct agent_end {
 	uint32_t
-		how; /* FAULTED: the panic record is in the words; RESTART: the HRT asks to be booted again */
+		how; /* FAULTED: the panic record is in the words; RESTART: the HRT asks to be booted again; LOST: the ROS
+			could not serve it any more, why is in the words */
 	uint32_t status; /* EXITED */
 	uint64_t stray;	 /* interrupts that the HRT counted as nobody's */
 };

@@ -195,7 +195,7 @@ static void take_ended(struct talk *t, const char *data, size_t len)
 		return;
 	}
 	memcpy(&e, data, sizeof(e));
-	if (e.how < AGENT_EXITED || e.how > AGENT_RESTART) {
+	if (e.how < AGENT_EXITED || e.how > AGENT_LOST) {
 		broken(t, "the agent told an end of an unknown kind (%u)", e.how);
 		return;
 	}

@@ -471,6 +471,8 @@ static struct answer item_ring_exit(const struct seen *s)
 		return a;
 	if (b->lost)
 		return say(NOT_MET, "the machine ended with it: %s", *b->words ? b->words : b->t.shutdown);
+	if (b->how == AGENT_LOST)
+		return say(UNKNOWN, "%s", b->words);
 	if (b->how == AGENT_FAULTED)
 		return say(NOT_MET, "it failed: %s", *b->words ? b->words : "it did not say why");
 	if (b->how == AGENT_EXITED)

@@ -79,6 +79,17 @@ static bool from_cache(const struct libs *l, const char *name, char *out, size_t
 	return false;
 }
 
+/* The loader finds it without its cache. */
+static bool is_known(const char *path)
+{
+	size_t len = (size_t)(strrchr(path, '/') - path);
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strlen(known[i]) == len && !memcmp(known[i], path, len))
+			return true;
+	return false;
+}
+
 static bool in_dir(const char *root, const char *dir, size_t len, const char *name, char *out, size_t size)
 {
 	autofree char *path = xasprintf("%.*s/%s", (int)len, dir, name);
@@ -111,8 +122,8 @@ static bool from_runpath(
 	return false;
 }
 
-void libs_find(const struct libs *l, const char *root, const char *name, const struct elf *of,
-	const char *origin, char *out, size_t size)
+void libs_find(struct libs *l, const char *root, const char *name, const struct elf *of, const char *origin,
+	char *out, size_t size)
 {
 	*out = 0;
 	if (*name == '/') {
@@ -121,8 +132,10 @@ void libs_find(const struct libs *l, const char *root, const char *name, const s
 	}
 	if (strchr(name, '/') || (of->runpath && from_runpath(root, of->runpath, origin, name, out, size)))
 		return;
-	if (!*root && from_cache(l, name, out, size))
+	if (!*root && from_cache(l, name, out, size)) {
+		l->cache_wanted |= !is_known(out);
 		return;
+	}
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (in_dir(root, known[i], strlen(known[i]), name, out, size))
 			return;

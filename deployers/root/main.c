@@ -37,6 +37,45 @@ static void add_places(struct root_tree *t)
 		tree_file(t, "etc/hosts", "127.0.0.1 localhost\n");
 }
 
+/* What libraries open by name, without a word when it is missing: the time zone, where names are looked up, and where libraries
+ * are that lie in none of the loader's own directories. */
+static int add_settings(struct root_tree *t, const struct plan *p, struct why *why)
+{
+	static const char *const zone = "/etc/localtime", *const cache = "/etc/ld.so.cache";
+	int err = 0;
+
+	if (!tree_has(t, "etc/nsswitch.conf"))
+		tree_file(t, "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n");
+	if (p->net == NET_USER && !tree_has(t, "etc/resolv.conf"))
+		tree_file(t, "etc/resolv.conf", "nameserver 10.0.2.3\n"); /* QEMU's */
+	if (!tree_has(t, zone) && access(zone, R_OK) == 0)
+		err = tree_add_host(t, zone, why);
+	if (!err && t->libs.cache_wanted && !tree_has(t, cache))
+		err = tree_add_host(t, cache, why);
+	return err;
+}
+
+/* The instance's src/; programs there are as welcome as the host's. */
+static int add_app(struct root_tree *t, const struct plan *p, struct why *why)
+{
+	int err = p->app && access(p->app, F_OK) == 0 ? tree_add(t, p->app, "src", why) : 0;
+
+	return err ? err : tree_add_needs(t, "src/", why);
+}
+
+static int add_exec(struct root_tree *t, const struct plan *p, struct why *why)
+{
+	if (!p->exec || tree_has(t, p->exec))
+		return 0;
+	if (!strncmp(p->exec, "/src/", 5))
+		return why_fail(
+			why, -ENOENT, "exec: %s: there is no such file in the instance's src/", p->exec);
+	int err = tree_add_host(t, p->exec, why);
+	if (err)
+		why_prefix(why, "exec");
+	return err;
+}
+
 static int add_all(struct root_tree *t, const struct plan *p, struct why *why)
 {
 	int err = p->root ? tree_add(t, p->root, "", why) : 0;
@@ -48,16 +87,15 @@ static int add_all(struct root_tree *t, const struct plan *p, struct why *why)
 		if (err)
 			why_prefix(why, "files");
 	}
-	if (!err && p->exec && !tree_has(t, p->exec)) {
-		t->prefix = p->root ? p->root : "";
-		err = tree_add_host(t, p->exec, why);
-		t->prefix = "";
-		if (err)
-			why_prefix(why, "exec");
-	}
+	t->prefix = p->root ? p->root : "";
+	if (!err)
+		err = add_app(t, p, why);
+	if (!err)
+		err = add_exec(t, p, why);
+	t->prefix = "";
 	add_places(t);
-	if (!err && p->app && access(p->app, F_OK) == 0)
-		err = tree_add(t, p->app, "src", why);
+	if (!err && !p->root)
+		err = add_settings(t, p, why);
 	tree_sort(t);
 	return err;
 }

@@ -38,11 +38,12 @@ void elf_free(struct elf *e);
 
 /* libs.c: where the loader would find (name) for the program or library at (origin). "" in (out) if nowhere. */
 struct libs {
-	struct buf cache; /* /etc/ld.so.cache */
+	struct buf cache;  /* /etc/ld.so.cache */
+	bool cache_wanted; /* something was found only by it */
 };
 void libs_open(struct libs *l);
-void libs_find(const struct libs *l, const char *root, const char *name, const struct elf *of,
-	const char *origin, char *out, size_t size);
+void libs_find(struct libs *l, const char *root, const char *name, const struct elf *of, const char *origin,
+	char *out, size_t size);
 void libs_close(struct libs *l);
 
 /* tree.c: the list, sorted by the path inside. */
@@ -73,6 +74,8 @@ void tree_file(struct root_tree *t, const char *path, const char *text);
 int tree_add(struct root_tree *t, const char *from, const char *to, struct why *why);
 /* A path of the host appears at the same path, what its links lead to as well, and of programs and libraries what they need. */
 int tree_add_host(struct root_tree *t, const char *path, struct why *why);
+/* What programs need that are in the tree already, below (inside). */
+int tree_add_needs(struct root_tree *t, const char *inside, struct why *why);
 bool tree_has(const struct root_tree *t, const char *path);
 void tree_sort(struct root_tree *t); /* and leaves out what is there twice */
 /* A name for what the tree is now, 32 digits. */

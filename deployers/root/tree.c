@@ -334,6 +334,23 @@ static int add_needs(struct adding *a, const char *real, const char *path)
 	return err;
 }
 
+/* Entries are added meanwhile: those that were there are looked at. */
+int tree_add_needs(struct root_tree *t, const char *below, struct why *why)
+{
+	struct adding a = { .t = t, .follow = true, .why = why };
+	size_t count = t->count;
+	int err = 0;
+
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct root_entry *e = &t->entry[i];
+		if (strncmp(e->path, below, strlen(below)) || !S_ISREG(e->mode) || !e->from)
+			continue;
+		autofree char *from = xstrdup(e->from), *path = xasprintf("/%s", e->path);
+		err = add_needs(&a, from, path);
+	}
+	return err;
+}
+
 /* A host path, link by link */
 
 static int end_of_path(

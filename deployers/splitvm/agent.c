@@ -45,6 +45,10 @@ static void boot_late(void *arg)
 	char words[200];
 
 	s->boot_timer = NULL;
+	if (s->q.paused) { /* on_running begins anew */
+		set_timer(s, &s->boot_timer, SPLIT_READY_MS, boot_late);
+		return;
+	}
 	if (s->talk.state == TALK_NEW)
 		snprintf(words, sizeof(words), "the ROS did not come up within %d seconds: see ros.console",
 			SPLIT_READY_MS / 1000);
@@ -222,6 +226,16 @@ static void faulted(struct split *s, const char *words)
 	ends(s, "panic", 134, true, text);
 }
 
+/* The kernel did nothing wrong, as far as anybody knows. */
+static void unserved(struct split *s, const char *words)
+{
+	char text[WHY_MAX];
+
+	snprintf(text, sizeof(text), "the ROS failed, and the kernel was stopped with it: %.900s",
+		*words ? words : "it did not say why");
+	ends(s, "ros-agent", 134, true, text);
+}
+
 static void on_ended(void *arg, const struct agent_end *e, const char *words)
 {
 	struct split *s = arg;
@@ -233,11 +247,14 @@ static void on_ended(void *arg, const struct agent_end *e, const char *words)
 	s->alive = s->hello = false;
 	if (s->ended)
 		return;
-	if (s->resetting_hrt || (e->how == AGENT_RESTART && !s->q.stop_timer)) {
+	/* (A stop that comes while it begins anew is the end of it.) */
+	if ((s->resetting_hrt || e->how == AGENT_RESTART) && !s->q.stop_timer) {
 		monitor_event(&s->mon, "the kernel begins anew");
 		split_boot(s);
 	} else if (e->how == AGENT_FAULTED) {
 		faulted(s, words);
+	} else if (e->how == AGENT_LOST) {
+		unserved(s, words);
 	} else if (e->how == AGENT_EXITED) {
 		ends(s, "guest", e->status & 255, false, "");
 	} else {
@@ -268,8 +285,9 @@ static void on_running(void *arg, bool first)
 {
 	struct split *s = arg;
 
-	if (first)
-		set_timer(s, &s->boot_timer, SPLIT_READY_MS, boot_late);
+	if (first || s->boot_timer) /* after a pause it has all its time again */
+		set_timer(s, &s->boot_timer, s->talk.state == TALK_NEW ? SPLIT_READY_MS : SPLIT_ALIVE_MS,
+			boot_late);
 	monitor_state(&s->mon, s->alive ? "running" : "launching");
 }
 
@@ -313,7 +331,7 @@ static bool ros_ended(struct split *s, struct machine_end *e)
 		return false;
 	split_panic_line(s, panic, sizeof(panic));
 	e->failed = true;
-	e->how = *panic ? "panic" : !strcmp(s->q.shutdown, "guest-shutdown") ? "power-off" : "reset";
+	e->how = *panic ? "ros-panic" : !strcmp(s->q.shutdown, "guest-shutdown") ? "ros-power-off" : "reset";
 	e->status = 134;
 	if (*panic)
 		snprintf(e->error, sizeof(e->error), "the ROS panicked: %s (ros.console has all of it)",

@@ -250,7 +250,7 @@ static void on_out(const uint8_t *body, size_t len)
 
 static void on_frame(const struct agent_frame *h, const uint8_t *body)
 {
-	static const char *const how[] = { "", "exited", "faulted", "stopped", "restart" };
+	static const char *const how[] = { "", "exited", "faulted", "stopped", "restart", "lost" };
 	struct agent_end e;
 	int len = (int)h->len;
 
@@ -272,7 +272,7 @@ static void on_frame(const struct agent_frame *h, const uint8_t *body)
 		break;
 	case AGENT_ENDED:
 		memcpy(&e, body, sizeof(e));
-		say("ENDED %s %u stray %llu: %.*s", e.how < 5 ? how[e.how] : "?", e.status,
+		say("ENDED %s %u stray %llu: %.*s", e.how < 6 ? how[e.how] : "?", e.status,
 			(unsigned long long)e.stray, len - (int)sizeof(e), body + sizeof(e));
 		break;
 	default:

@@ -37,17 +37,18 @@ has() { # NAME N WHAT REGEX
 # --- one kernel after another in one ROS ---
 head_for 2
 {
-	for _ in $(seq "$CYCLES"); do printf '%s\n' "boot hello" "wait ENDED"; done
+	printf '%s\n' "boot show /proc/meminfo" "wait ENDED"
+	for _ in $(seq 2 "$CYCLES"); do printf '%s\n' "boot hello" "wait ENDED"; done
 	for what in "exit 42" fault panic "slots 40" cancel pages rings restart; do
 		printf '%s\n' "boot $what" "wait ENDED"
 	done
 	printf '%s\n' "boot runaway" "wait CONSOLE running" kill "wait ENDED" \
 		"boot stop" "wait CONSOLE waiting" stop "wait ENDED" \
 		"boot echo" "wait CONSOLE type" "type hello world" "type end" "wait ENDED" \
-		"boot loop 1000" "wait ENDED"
+		"boot loop 1000" "wait ENDED" "boot show /proc/meminfo" "wait ENDED"
 } >"$T/words"
 session many 1 2 <"$T/words"
-is "as many kernels ended as were started" "$(grep -c ^ENDED "$T/many")" "$((CYCLES + 12))"
+is "as many kernels ended as were started" "$(grep -c ^ENDED "$T/many")" "$((CYCLES + 13))"
 n=$CYCLES
 has many 1 "both CPUs of the first enter" "CONSOLE hello from 2 CPUs"
 has many "$n" "and of the last of its kind" "CONSOLE hello from 2 CPUs"
@@ -69,6 +70,9 @@ has many $((n + 9)) "a runaway is stopped" "ENDED stopped "
 has many $((n + 10)) "stop reaches the kernel" "ENDED exited 143 "
 has many $((n + 11)) "typed lines reach it" "CONSOLE you typed hello world"
 has many $((n + 12)) "1000 calls are counted" "COUNT 110 served 0 delegated 1000 "
+available() { of many "$1" | sed -n 's/^CONSOLE MemAvailable: *\([0-9]*\) kB/\1/p'; }
+before=$(available 1) after=$(available $((n + 13)))
+ok "memory that the ROS can give: $before KiB with the first, $after with the last" test "$after" -gt $((before - 4096))
 like "the machine ends when told" "$(tail -n 1 "$T/many")" GONE
 
 # --- files, policy, what must not hurt, no memory; images and configs that are wrong ---
@@ -113,7 +117,7 @@ is "what would hurt the agent is refused" "$(of files 2 | grep -c "^CONSOLE ok")
 has files 2 "and told" "LOG refused reboot"
 is "a policy, and its end" "$(of files 3 | grep -c "^CONSOLE ok") $(of files 3 | grep -c "^CONSOLE not")" "12 0"
 has files 3 "refusals are counted" "COUNT 39 served 0 delegated 1 refused 1 "
-has files 4 "a ROS without memory says so" "ENDED faulted .*the ROS ran out of memory"
+has files 4 "a ROS without memory says so" "ENDED lost .*the ROS ran out of memory"
 i=5
 for said in "not an ELF64" "not in the file" "not an ELF64" "program headers" "not in the file" "not in the high half" \
 	"2 CPUs \(1 can be had\)" "cannot be taken: Resource busy" "cannot be taken: No such device" "cannot be taken: Invalid" \

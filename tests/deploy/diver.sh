@@ -9,6 +9,8 @@ diver() { timeout "$SLOW" "$BUILD/bin/diver" "$@"; }
 
 like "list" "$(diver list)" '^hello:1\.0 '
 like "search" "$(diver search lines)" '^sort:1\.0 '
+like "search by words and a key" "$(diver search lines mode:fullVM)" '^sort:1\.0 .*[Ll]ine'
+like "search takes a path for words" "$(diver search sort/lines)" '^sort:1\.0 '
 fails "search that finds nothing" "no kernel" diver search nosuchword
 ok "init" diver init hw hello
 like "dive" "$(diver dive hw)" 'hw runs in fullVM'

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fakevm.c: stands in for QEMU, with a ROS and its agent that do as they are told: what a real one does only when it is broken
- * or hostile. The scenario is the word of the HRT's command line, "fake=WORD" (CONFIG).
+ * or hostile. The scenario is the word of the HRT's command line, "fake=WORD" (CONFIG). With FAKE_MUTE=yes in the environment
+ * its Linux never comes up.
  */
 #include "cache/base/io.h"
 #include "deployers/cokernel/agent.h"
@@ -18,6 +19,7 @@
 static int qmp = -1, agent = -1, console = -1, ros = -1, in = -1, out = -1;
 static char scenario[64];
 static unsigned boots;
+static bool paused;
 
 static void put(int fd, const char *text)
 {
@@ -105,6 +107,8 @@ static void boot(void)
 	}
 	if (is("early"))
 		ended(AGENT_EXITED, 0, "");
+	if (is("dumb"))
+		return;
 	if (is("hello"))
 		frame(AGENT_HELLO, &level, 4);
 	frame(AGENT_ALIVE, NULL, 0);
@@ -119,8 +123,24 @@ static void boot(void)
 	}
 	if (is("log"))
 		frame(AGENT_LOG, "refused openat /etc/\033[2Jshadow\nstate running", 45);
+	for (int i = 0; is("flood") && i < 100000; i++)
+		frame(AGENT_LOG, "refused openat /etc/shadow, again and again", 43);
+	if (is("flood"))
+		ended(AGENT_EXITED, 0, "");
 	if (is("fault"))
 		ended(AGENT_FAULTED, 0, "vector 14 (page fault) at 0x1234\ncr2 0xdead");
+	if (is("lost"))
+		ended(AGENT_LOST, 0, "the agent's process was ended by signal 9");
+	if (is("badend"))
+		ended(99, 0, "");
+	if (is("shortend"))
+		frame(AGENT_ENDED, "abc", 3);
+	if (is("twice"))
+		frame(AGENT_ALIVE, NULL, 0);
+	if (is("unknown")) { /* of a later revision: to be ignored */
+		frame(200, "?", 1);
+		ended(AGENT_EXITED, 0, "");
+	}
 	if (is("rospanic")) {
 		put(ros, "[    3.1] Kernel panic - not syncing: Attempted to kill init! "
 			 "exitcode=0x00000009\r\n[    3.2] CPU: 0\r\n");
@@ -168,7 +188,9 @@ static void take(const struct agent_frame *f, const char *data)
 			ended(AGENT_EXITED, 143, "");
 		break;
 	case AGENT_KILL:
-		if (!is("deaf"))
+		if (is("deaf"))
+			put(console, "does not stop\n");
+		else
 			ended(AGENT_STOPPED, 0, "");
 		break;
 	}
@@ -194,8 +216,28 @@ static void agent_bytes(void)
 	}
 }
 
+static void ready(void)
+{
+	put(ros, "Linux of the ROS\r\n");
+	if (!getenv("FAKE_MUTE"))
+		frame(AGENT_READY, "linux = 6.1\n", 12);
+}
+
+static void obey(const char *command)
+{
+	if (!strncmp(command, "stop\"", 5) || !strncmp(command, "cont\"", 5)) {
+		paused = *command == 's';
+		put(qmp, paused ? "{\"event\":\"STOP\"}\n" : "{\"event\":\"RESUME\"}\n");
+	} else if (!strncmp(command, "system_reset\"", 13)) {
+		put(qmp, "{\"event\":\"RESET\",\"data\":{\"guest\":false,\"reason\":\"host-qmp-system-reset\"}}\n");
+		boots = 0;
+		ready();
+	}
+}
+
 static void qmp_bytes(void)
 {
+	static const char execute[] = "\"execute\":\"";
 	char text[4096];
 	ssize_t n = read(qmp, text, sizeof(text) - 1);
 	unsigned long long id;
@@ -203,13 +245,14 @@ static void qmp_bytes(void)
 	if (n <= 0)
 		exit(0);
 	text[n] = 0;
-	for (char *s = text; (s = strstr(s, "\"execute\"")); s++) {
+	for (char *s = text; (s = strstr(s, execute)); s++) {
 		char line[128], *at = strstr(s, "\"id\":"), *end = strchr(s, '\n');
 
 		if (!at || (end && at > end) || sscanf(at, "\"id\":%llu", &id) != 1)
 			continue;
-		snprintf(line, sizeof(line),
-			"{\"return\":{\"running\":true,\"status\":\"running\"},\"id\":%llu}\n", id);
+		obey(s + strlen(execute));
+		snprintf(line, sizeof(line), "{\"return\":{\"running\":%s,\"status\":\"%s\"},\"id\":%llu}\n",
+			paused ? "false" : "true", paused ? "paused" : "running", id);
 		put(qmp, line);
 	}
 }
@@ -244,8 +287,7 @@ int main(int argc, char **argv)
 	if (qmp < 0 || agent < 0)
 		return 1;
 	put(qmp, "{\"QMP\":{}}\n");
-	put(ros, "Linux of the ROS\r\n");
-	frame(AGENT_READY, "linux = 6.1\n", 12);
+	ready();
 	for (;;) {
 		struct pollfd p[] = { { qmp, POLLIN, 0 }, { agent, POLLIN, 0 } };
 

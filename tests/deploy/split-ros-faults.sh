@@ -24,22 +24,22 @@ more_kernels() {
 split_begin
 faulty x 'ros = ros-fails'
 
-ends "order proxy" failed 134 'the kernel failed, and the ROS lived on: the agent.s process for the kernel was ended by signal 9'
-ends "order agent" failed 134 'the ROS panicked: Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000[b4]'
-ends "order panic" failed 134 'the ROS panicked: Kernel panic - not syncing: sysrq triggered crash'
+ends "order proxy" failed 134 ros-agent 'the ROS failed, and the kernel was stopped with it: the agent.s process for the kernel was ended by signal 9'
+ends "order agent" failed 134 ros-panic 'the ROS panicked: Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000[b4]'
+ends "order panic" failed 134 ros-panic 'the ROS panicked: Kernel panic - not syncing: sysrq triggered crash'
 like "the whole of it is in ros.console" "$(cat ros.console)" 'Kernel panic - not syncing: sysrq triggered crash'
-ends "order unload" exited 0 '^$'
+ends "order unload" exited 0 guest '^$'
 like "a module that is in use is not unloaded" "$(cat console)" '^unload: Resource (busy|temporarily unavailable)'
-ends hog failed 134 'the kernel failed, and the ROS lived on: the ROS ran out of memory, and Linux ended .* \(ros_memory\)'
+ends hog failed 134 ros-agent 'the ROS failed, and the kernel was stopped with it: the ROS ran out of memory, and Linux ended .* \(ros_memory\)'
 MORE=('ros = ros-without')
-ends "no module" failed 125 'refused to boot the kernel: .*/dev/cokernel: No such file or directory \(is the module loaded\?\)'
+ends "no module" failed 125 lost 'refused to boot the kernel: .*/dev/cokernel: No such file or directory \(is the module loaded\?\)'
 echo 'kernel = broken' >config
 put splitVM deploy >/dev/null 2>&1
 wait_for "a broken image: it ends" over
 is "a broken image: state, status" "$(cat state) $(cat wait)" "failed 125"
 like "a broken image: error" "$(cat error)" 'program headers'
 MORE=()
-ends hello exited 0 '^$'
+ends hello exited 0 guest '^$'
 
 # A program that takes all the memory that the ROS has.
 if [ -e "$BUILD/stage/reef/kernel.conf" ] && command -v mksquashfs >/dev/null; then

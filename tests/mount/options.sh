@@ -6,6 +6,15 @@
 ok "--help" "$DIVERFS" --help
 like "--help shows the usage" "$("$DIVERFS" --help 2>&1)" '[Uu]sage: *.*diverfs'
 like "--version" "$("$DIVERFS" --version)" '^diverfs.* [0-9]+\.[0-9]+'
+# What --help lists is what the manual has.
+is "the mount options of --help are the manual's" \
+	"$("$DIVERFS" --help | sed -n '/^mount options/,$s/^    \([a-z_]*\).*/\1/p' | grep -vx ro | sort)" \
+	"$(sed -n '/^\.It Fl o Ar option/,/^\.El/s/^\.It Cm \([a-z_]*\).*/\1/p' "$SOURCE/diverfs.8" | sort)"
+for command in publish conform; do
+	is "the options of $command --help are in the manual's synopsis" \
+		"$("$DIVERFS" $command --help | grep -oE -- '--[a-z]+' | sort -u)" \
+		"$(sed -n "/^\.Cm $command/,/^\.Ar \(directory\|kernel\)/s/^\.Op Fl Fl \([a-z]*\).*/--\1/p" "$SOURCE/diverfs.8" | sort -u)"
+done
 fails "no mount point" "[Uu]sage|mount point" "$DIVERFS"
 mkdir -p "$M" "$T/cache" "$T/state"
 o="cache=$T/cache,state=$T/state"
@@ -14,6 +23,18 @@ touch "$T/file"
 fails "a mount point that is no directory" "[Nn]ot a directory" "$DIVERFS" -o "$o" "$REGISTRY" "$T/file"
 fails "an unknown option" "unknown|nosuchoption" "$DIVERFS" -o "$o,nosuchoption" "$REGISTRY" "$M"
 fails "a size that is none" "memory" "$DIVERFS" -o "$o,memory=lots" "$REGISTRY" "$M"
+fails "a value that is empty" "verify=: which key" "$DIVERFS" -o "$o,verify=" "$REGISTRY" "$M"
+fails "another" "cache=: which" "$DIVERFS" -o "cache=" "$REGISTRY" "$M"
+fails "an authority that is not there" "ca=$T/none: No such file" "$DIVERFS" -o "$o,ca=$T/none" https://127.0.0.1:1 "$M"
+fails "credentials that are not there" "credentials=$T/none: No such file" "$DIVERFS" -o "$o,credentials=$T/none" https://127.0.0.1:1 "$M"
+fails "an address of another kind" "neither http:// nor https://" "$DIVERFS" -o "$o" ftp://127.0.0.1/x "$M"
+fails "an address without a host" "cannot be understood" "$DIVERFS" -o "$o" https:// "$M"
+fails "no registry between the options and the mount point" "no file oci-layout" "$DIVERFS" -o "$o" "$M" "$M"
+for wrong in "names = a|line 1: names: before it there must be" "registry = https://x\nfoo = 1|line 2: foo: there are" \
+	"registry https://x|line 1: .*key = value" "registry = https://x\ninsecure = maybe|line 2: insecure: maybe"; do
+	printf '%b\n' "${wrong%%|*}" >"$T/conf"
+	fails "a list of registries with ${wrong%%|*}" "$T/conf: ${wrong#*|}" "$DIVERFS" -o "$o,config=$T/conf" "$M"
+done
 fails "a directory that is no registry" "no OCI image layout" "$DIVERFS" -o "$o" /etc "$M"
 fails "a registry that is not there" "No such file" "$DIVERFS" -o "$o" "$T/nowhere" "$M"
 fails "a registry that is none" "registry|layout|No such" "$DIVERFS" -o "$o" "$T/file" "$M"

@@ -9,13 +9,14 @@
  *
  *     COUNT METHOD PATTERN FAULT [ARGUMENT]
  *
- * the first whose method (or *) and shell pattern fit, and whose count is not used up (* for ever), is done.
+ * the first whose method (or *) and shell pattern fit, and whose count is not used up (* for ever), is done. A
+ * pattern is one of paths, or of PATH@FROM-TO for the range that is asked for. FAULT none: all is well.
  * LOG gets a line a request: METHOD PATH RANGE AUTHORIZATION ("-" for none; of the latter only the kind).
  *
  *     stall            no answer               stall-body N    nothing after N bytes of body
  *     reset N          the connection breaks after N bytes     truncate N    it ends orderly after N
  *     close            without an answer       garbage         something that is not HTTP
- *     status N[:S]     and Retry-After: S      redirect URL    302
+ *     status N[:S]     and Retry-After: S      redirect URL    302; elsewhere ORIGIN: the same path there
  *     corrupt          a byte of the body is another           html          200 and a page
  *     slow N           N bytes a second        whole           ranges are ignored
  *     short, long      one byte less, more, than the header or the range says
@@ -85,7 +86,7 @@ static bool use(const char *line, unsigned max)
 
 static void choose_fault(struct request *r)
 {
-	char line[4096];
+	char line[4096], place[sizeof(r->path) + 64];
 	FILE *f = fopen(plan, "r");
 	struct stat st;
 	if (f && fstat(fileno(f), &st) == 0 && st.st_ino != plan_seen.st_ino) {
@@ -93,11 +94,16 @@ static void choose_fault(struct request *r)
 		memset(used, 0, sizeof(used));
 	}
 	r->fault[0] = r->arg[0] = 0;
+	if (r->to == UINT64_MAX)
+		snprintf(place, sizeof(place), "%s@-", r->path);
+	else
+		snprintf(place, sizeof(place), "%s@%" PRIu64 "-%" PRIu64, r->path, r->from, r->to);
 	while (f && fgets(line, sizeof(line), f)) {
 		char count[16], method[16], pattern[512], fault[32], arg[1024] = "";
 		line[strcspn(line, "\n")] = 0;
 		if (sscanf(line, "%15s %15s %511s %31s %1023s", count, method, pattern, fault, arg) < 4 ||
-			(strcmp(method, "*") && strcmp(method, r->method)) || fnmatch(pattern, r->path, 0))
+			(strcmp(method, "*") && strcmp(method, r->method)) ||
+			fnmatch(pattern, strchr(pattern, '@') ? place : r->path, 0))
 			continue;
 		if (strcmp(count, "*") && !use(line, (unsigned)atoi(count)))
 			continue;
@@ -264,7 +270,7 @@ static bool fail(const struct request *r, int status)
 }
 
 /* A file or a part of it. */
-static bool answer_file(const struct request *r, const char *path, const char *type)
+static bool answer_file(const struct request *r, const char *path, const char *headers)
 {
 	struct buf b = { 0 };
 	char extra[512];
@@ -287,7 +293,7 @@ static bool answer_file(const struct request *r, const char *path, const char *t
 		len++, to++;
 	else if (is(r, "long"))
 		buf_append(&b, "x", 1), len++;
-	snprintf(extra, sizeof(extra), "Content-Type: %s\r\n", type);
+	snprintf(extra, sizeof(extra), "%s", headers);
 	if (part)
 		snprintf(extra + strlen(extra), sizeof(extra) - strlen(extra),
 			"Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n", said, said + len - 1,
@@ -381,7 +387,10 @@ static bool manifest(const struct request *r, const char *repository, const char
 	if (strncmp(digest, "sha256:", 7))
 		return fail(r, 404);
 	autofree char *path = xasprintf("%s/blobs/sha256/%s", layout, digest + 7);
-	return answer_file(r, path, "application/vnd.oci.image.manifest.v1+json");
+	autofree char *headers = xasprintf(
+		"Content-Type: application/vnd.oci.image.manifest.v1+json\r\nDocker-Content-Digest: %s\r\n",
+		digest);
+	return answer_file(r, path, headers);
 }
 
 /* --- pushes ------------------------------------------------------------------------------------ */
@@ -479,7 +488,7 @@ static bool serve_v2(struct request *r, const struct buf *body)
 		return manifest(r, name, part + 10);
 	autofree char *path =
 		xasprintf("%s/blobs/sha256/%s", layout, strrchr(part, ':') ? strrchr(part, ':') + 1 : "none");
-	return answer_file(r, path, "application/octet-stream");
+	return answer_file(r, path, "Content-Type: application/octet-stream\r\n");
 }
 
 static bool serve_one(struct request *r, const struct buf *body)
@@ -502,6 +511,10 @@ static bool serve_one(struct request *r, const struct buf *body)
 		snprintf(extra, sizeof(extra), "Location: %s\r\n", r->arg);
 		return answer(r, 302, extra, "", 0);
 	}
+	if (is(r, "elsewhere")) {
+		snprintf(extra, sizeof(extra), "Location: %.900s%.1000s\r\n", r->arg, r->path);
+		return answer(r, 302, extra, "", 0);
+	}
 	if (is(r, "html"))
 		return answer(r, 200, "Content-Type: text/html\r\n", "<html>login</html>", 18);
 	if (!may_enter(r))
@@ -516,7 +529,7 @@ static bool serve_one(struct request *r, const struct buf *body)
 	if (strncmp(r->path, "/layout/", 8) || strstr(r->path, ".."))
 		return fail(r, 404);
 	autofree char *path = xasprintf("%s/%s", layout, r->path + 8);
-	return answer_file(r, path, "application/octet-stream");
+	return answer_file(r, path, "Content-Type: application/octet-stream\r\n");
 }
 
 static void *connection(void *arg)

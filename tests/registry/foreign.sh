@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # What other tools packed: a package of kraftkit is shown and launched, a kernel whose sources are a tar.gz is read, and of an
-# index for several machines the part for this one; from a directory, from a static server, and from a real registry; the
-# content is fetched once, and again when it was evicted.
+# index for several machines the part for this one; from a directory, from a static server, and from a real registry; who
+# only looks fetches metadata; the content is fetched once, and again when it was evicted.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
 need nginx docker-registry skopeo
@@ -77,6 +77,29 @@ printf '{"schemaVersion":2,"mediaType":"%s.index.v1+json","manifests":[%s]}' $oc
 others=$(blob "$T/index" $oci.index.v1+json "\"$note.ref.name\":\"others:1\"")
 printf '{"schemaVersion":2,"manifests":[%s,%s,%s,%s,%s]}' "$kraft" "$ours" "$chunked" "$multi" "$others" >"$L/index.json"
 
+# Over the network the layers come when somebody enters what they hold, and what was seen before stays as it was.
+tops() { (cd "$M/kernels" && find t/1 unikraft/hello/0.16 -maxdepth 1 -printf '%p %i %y %m %T@\n' && cat t/1/kernel.conf unikraft/hello/0.16/kernel.conf); }
+looked_at() { # WHERE
+	local tops before after
+	ls -l "$M/kernels/"*/ "$M/kernels/unikraft/hello" >/dev/null
+	like "$1: looking finds what is said" "$(cat "$M/kernels/t/1/README.md" "$M/kernels/unikraft/hello/0.16/kernel.conf")" '^# t'
+	like "$1: searching finds it" "$(ls "$M/search/family:unikraft")" '^unikraft%2Fhello:0.16$'
+	tops=$(tops)
+	before=$(cat "$M/cache/fetched")
+	ok "$1: looking fetches metadata only ($before bytes)" [ "$before" -lt 30000 ]
+	like "$1: cached says that there is more" "$(cat "$M/kernels/t/1/cached")" '^total [0-9]{7}'
+	ok "$1: a name in it is found" cmp "$M/kernels/t/1/src/zeros" "$T/s/zeros"
+	is "$1: and one that there is not is not" "$(cat "$M/kernels/t/1/src/nosuch" 2>&1)" \
+		"cat: $M/kernels/t/1/src/nosuch: No such file or directory"
+	is "$1: find sees all" "$(cd "$M/kernels/t/1/src" && find . | sort)" "$(cd "$T/s" && find . | sort)"
+	is "$1: also of the package" "$(cd "$M/kernels/unikraft/hello/0.16" && find images)" "images
+images/kernel"
+	after=$(cat "$M/cache/fetched")
+	find "$M/kernels/t" "$M/kernels/unikraft" -type f -exec cat {} + >/dev/null
+	is "$1: what it fetched was all" "$(cat "$M/cache/fetched")" "$after"
+	is "$1: nothing that was seen before has changed" "$(tops)" "$tops"
+}
+
 shown() { # WHERE
 	ok "$1: the kernel of the package" cmp "$M/kernels/unikraft/hello/0.16/images/kernel" "$T/k/unikraft/bin/kernel"
 	like "$1: its kernel.conf" "$(cat "$M/kernels/unikraft/hello/0.16/kernel.conf")" '^family = unikraft'
@@ -109,7 +132,13 @@ rm -rf "$T/cache"
 
 static_server "$L"
 REGISTRY=http://$ADDR mount_registry
+looked_at "static server"
 shown "static server" "http://$ADDR"
+ok "unmounts" unmount_registry
+rm -rf "$T/cache"
+REGISTRY=http://$ADDR mount_registry
+is "64 that enter at once see the same" "$(for i in $(seq 64); do find "$M/kernels/t/1/src" | wc -l & done | sort | uniq -c | tr -s ' ')" \
+	" 64 $(find "$T/s" | wc -l)"
 ok "unmounts" unmount_registry
 rm -rf "$T/cache"
 
@@ -121,6 +150,7 @@ for k in multi others; do
 	ok "and the index $k" skopeo copy -q --all --preserve-digests --dest-tls-verify=false "oci:$L:$k:1" "docker://$ADDR/$k:1"
 done
 REGISTRY=http://$ADDR mount_registry
+looked_at registry
 shown registry "http://$ADDR"
 unmount_registry
 rm -f "$T/cache/packs/"*
@@ -129,3 +159,24 @@ for k in unikraft/hello/0.16 multi/1; do
 	like "$k is launched over the network" "$(timeout 120 "$M/kernels/$k/run" 2>&1 </dev/null)" '[Hh]ello'
 done
 ok "unmounts" unmount_registry
+
+# The process that reads archives, while it waits for more of one.
+unpack=$BUILD/libexec/diverfs/diverfs-unpack
+mkfifo "$T/in"
+"$unpack" <"$T/in" >/dev/null 3</ 4</etc/passwd &
+pid=$!
+exec 9>"$T/in"
+printf '\037\213' >&9
+limit() { awk -v what="$1" 'index($0, what) == 1 { print $(split(what, words, " ") + 1) }' "/proc/$pid/limits"; }
+if ! grep -qE '__[at]san_init' "$unpack"; then # which need more
+	within "$SLOW" grep -q '^Seccomp:.*2$' "/proc/$pid/status"
+	is "the unpacker is confined: by seccomp, without capabilities, without new privileges" \
+		"$(sed -nE 's/^(Seccomp|CapEff|NoNewPrivs):\s*//p' "/proc/$pid/status" | sort | xargs)" "0000000000000000 1 2"
+	is "it may not write files, start processes, or take more than 1 GiB" \
+		"$(limit "Max file size") $(limit "Max processes") $(limit "Max address space")" "0 0 1073741824"
+	[ "$(id -u)" != 0 ] || is "it has nothing open but its two pipes" "$(cd "/proc/$pid/fd" && echo *)" "0 1 2"
+	[ "$(id -u)" != 0 ] || is "it is nobody" "$(awk '/^[UG]id:/ { print $2, $5 }' "/proc/$pid/status" | xargs)" "65534 65534 65534 65534"
+fi
+exec 9>&-
+wait $pid
+is "half an archive is an error" $? 1

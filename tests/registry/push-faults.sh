@@ -2,57 +2,80 @@
 # SPDX-License-Identifier: MIT
 # Every fault of a server at every step of a push: what can be mended is; the rest fails in bounded time and says
 # where and why, the tag stays where it was, and the push can be repeated.
+#
+#   SHARE   1: with what takes minutes, too      ONLY   a regex: the cases of which the name is like it
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
 
+SHARE=${SHARE:-3}
+ONLY=${ONLY:-.}
 make_kernel "$T/k" art 500000
 make_kernel "$T/before" art 1000
 "$DIVERFS" publish "$T/before" "$T/keep" >/dev/null || exit 1
 before=$(cat "$T/keep/index.json")
 digest=$("$DIVERFS" publish "$T/k" "$T/other") || exit 1
+# step, method, path; of the token service only if others want its tokens
 steps=("probe GET /v2/" "look HEAD /v2/art/blobs/*" "begin POST /v2/art/blobs/uploads/" "send PUT /v2/art/blobs/uploads/*"
 	"manifest PUT /v2/art/manifests/1.0")
-# mended|fails, how often, the fault, what is said of it, in which steps
+token="token GET /token"
+served="probe look begin send manifest" # all but the token service
+patient=                                # where a minute goes by before it is given up
+[ "$SHARE" = 1 ] && patient="send manifest"
+# mended|fails, how often, the fault, what is said of it, in which steps (* all)
 faults=(
 	"mended|1|close||*"
-	"mended|1|reset 1||send manifest"
+	"mended|1|reset 1||*"
+	"mended|1|truncate 1||probe token"
 	"mended|1|status 503||*"
 	"mended|1|status 500||*"
-	"mended|*|bearer||*"
-	"mended|2|expire||*"
-	"fails|*|status 500|answered 500|look send manifest"
-	"fails|*|status 403|403|*"
-	"fails|*|status 400|400|begin send manifest"
+	"mended|1|status 429:1||*"
+	"mended|*|slow 1000||probe token"
+	"mended|*|bearer||$served"
+	"mended|2|expire||$served"
+	"fails|*|status 500|answered 500|*"
+	"fails|*|status 403|403|$served"
+	"fails|*|status 403|nothing to strangers|token"
+	"fails|*|status 400|400|begin send manifest token"
 	"fails|*|status 200|200|begin send"
+	"fails|*|status 200|no token|token"
 	"fails|*|status 429:600|asked again in 600 s|*"
-	"fails|*|reset 1|.|send manifest"
-	"fails|*|close|.|look send"
-	"fails|*|garbage|.|begin manifest"
-	"fails|*|basic|skopeo login|look begin send manifest"
-	"fails|*|stall|no answer came|begin"
-	"fails|*|redirect http://192.0.2.1/x|.|begin send manifest"
+	"fails|*|reset 1|.|send manifest token"
+	"fails|*|truncate 1|.|probe token"
+	"fails|*|short|.|probe token"
+	"fails|*|corrupt|no token|token"
+	"fails|*|close|.|*"
+	"fails|*|garbage|.|*"
+	"fails|*|html|.|begin send token"
+	"fails|*|basic|skopeo login|look begin send manifest token"
+	"fails|*|expire|401|look begin send manifest"
+	"fails|*|stall|no answer came|probe look begin token $patient"
+	"fails|*|stall-body 1|next to nothing|probe token"
+	"fails|*|redirect http://192.0.2.1/x|.|*"
+	"fails|*|elsewhere SELF|.|*"
 )
 
 cases=()
-for f in "${faults[@]}"; do
-	for s in "${steps[@]}"; do
-		where=${f##*|}
-		[[ "$where" == '*' || " $where " == *" ${s%% *} "* ]] && cases+=("${f%|*}|$s")
+for ((f = 0; f < ${#faults[@]}; f++)); do
+	where=${faults[f]##*|}
+	for s in "${steps[@]}" "$token"; do
+		[[ "$where" == '*' || " $where " == *" ${s%% *} "* ]] || continue
+		[[ "${s%% *}: ${faults[f]}" =~ $ONLY ]] && cases+=("${faults[f]%|*}|$s")
 	done
 done
 
 # Most of a case is waiting, so there are several workers: number $w, with a server of its own over $layout.
-WORKERS=6
+WORKERS=8
 publish() { timeout "$((2 * SLOW))" "$DIVERFS" publish "$T/k" "http://$ADDR"; }
 
 one_case() {
-	local verdict count what regex s step method path name
+	local verdict count what regex s step method path name after=
 	IFS='|' read -r verdict count what regex s <<<"$1"
 	read -r step method path <<<"$s"
 	name="$step: $what, $count: $verdict"
 	rm -rf "$layout"
 	cp -r "$T/keep" "$layout"
-	fault "w$w" "$count $method $path $what"
+	[ "$step" = token ] && after="* * /v2/* bearer"
+	fault "w$w" "$count $method $path ${what/SELF/http://$ADDR}" "$after"
 	if [ "$verdict" = mended ]; then
 		is "$name" "$(publish 2>&1)" "$digest"
 		return

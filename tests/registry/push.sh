@@ -86,6 +86,15 @@ rm "$T/auth.json"
 with_helper() { env -u REGISTRY_AUTH_FILE DOCKER_CONFIG="$T/docker" PATH="$T/bin:$PATH" "$@"; }
 is "a credential helper is asked" "$(with_helper "$DIVERFS" publish "$T/k" "http://$c" art:3)" "$digest"
 is "for the host" "$(sort -u "$T/asked")" "$c"
+rm -rf "$T/cache" "$T/asked"
+(
+	unset REGISTRY_AUTH_FILE
+	export DOCKER_CONFIG=$T/docker PATH=$T/bin:$PATH
+	REGISTRY=http://$c mount_registry
+)
+ok "and for a mount" cmp "$M/kernels/art/3/images/kernel.img" "$T/k/images/kernel.img"
+is "once" "$(wc -l <"$T/asked")" 1
+unmount_registry
 
 # tokens
 token_server art

@@ -33,6 +33,7 @@ static void makes_numbers(void **state)
 	assert_string_equal(rules(" allow\tread,1,openat  /a b/c \r\nrefuse all /"), "allow 0,1,257 /a b/c\nrefuse all /\n");
 	assert_non_null(strstr(rules("refuse @net"), "41,"));
 	assert_string_equal(rules("refuse 511"), "refuse 511\n");
+	assert_string_equal(rules("tell openat /etc\ntell all"), "tell 257 /etc\ntell all\n");
 }
 
 static void refuses_what_an_agent_would(void **state)
@@ -71,16 +72,17 @@ static void assert_rules(const char *text)
 	for (const char *end; *text; text = end + 1) {
 		end = strchr(text, '\n');
 		assert_non_null(end);
-		assert_true(!strncmp(text, "allow ", 6) || !strncmp(text, "refuse ", 7));
-		text += *text == 'a' ? 6 : 7;
+		assert_true(!strncmp(text, "allow ", 6) || !strncmp(text, "refuse ", 7) ||
+			    !strncmp(text, "tell ", 5));
+		text = strchr(text, ' ') + 1;
 		assert_true(!strncmp(text, "all", 3) || strspn(text, "0123456789,") > 0);
 	}
 }
 
 static void survives_noise(void **state)
 {
-	static const char *const words[] = { "allow", "refuse", " ", "\n", "all", "read", ",", "/etc", "@net", "@path", "511", "#", "\t",
-		"\r", "-", "//", "\xff" };
+	static const char *const words[] = { "allow", "refuse", "tell", " ", "\n", "all", "read", ",", "/etc",
+		"@net", "@path", "511", "#", "\t", "\r", "-", "//", "\xff" };
 
 	(void)state;
 	srandom(3);

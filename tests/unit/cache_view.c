@@ -267,6 +267,85 @@ static void damaged_pack_is_fetched_again(void **state)
 	rig_close(&r);
 }
 
+static void on_ready(void *arg)
+{
+	rig_answered(arg, 0, NULL);
+}
+
+/* view_whole, after view_ready. */
+static int whole(struct rig *r, struct view *v, uint32_t i)
+{
+	view_ready(v, i, on_ready, r);
+	rig_wait(r);
+	return view_whole(v, i);
+}
+
+static void is_whole(struct rig *r, struct view *v, uint32_t i, const char *image)
+{
+	autofree char *got = xmalloc(IMAGE_SIZE);
+	int fd = whole(r, v, i);
+	assert_true(fd >= 0);
+	assert_int_equal(io_pread_full(fd, got, IMAGE_SIZE, 0), IMAGE_SIZE);
+	assert_memory_equal(got, image, IMAGE_SIZE);
+	close(fd);
+}
+
+/* It is written down by a worker, which nobody waits for. */
+static void wait_for_vouch(const char *pack)
+{
+	autofree char *have = xasprintf("%s.have", pack);
+	uint64_t vouch = 0;
+	int fd = open(have, O_RDONLY | O_CLOEXEC);
+	off_t at = (IMAGE_SIZE + (128 << 10) - 1) / (128 << 10) * 8;
+	for (int i = 0; i < 60000 && !vouch; i++) {
+		assert_int_equal(pread(fd, &vouch, sizeof(vouch), at), sizeof(vouch));
+		usleep(1000);
+	}
+	assert_int_not_equal(vouch, 0);
+	close(fd);
+}
+
+static void gives_what_is_whole(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct view *v;
+	char pack[4096];
+	autofree char *image = noise(IMAGE_SIZE, 101);
+	publish_one(NULL);
+	rig_open(&r, "cache", "layout");
+	assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+	uint32_t i = index_of(v, "images/kernel.elf");
+	assert_int_equal(whole(&r, v, i), -ENOENT);
+	assert_int_equal(rig_read(&r, v, i, 0, IMAGE_SIZE / 2), 0);
+	assert_int_equal(whole(&r, v, i), -ENOENT);
+	assert_int_equal(rig_cat(&r, v, "images/kernel.elf"), 0);
+	is_whole(&r, v, i, image);
+	assert_int_equal(rig_cat(&r, v, "src/big.bin"), 0); /* not alone in its pack */
+	assert_int_equal(whole(&r, v, index_of(v, "src/big.bin")), -ENOENT);
+	view_vouch(v, i);
+	packs_named(pack, sizeof(pack), IMAGE_SIZE);
+	wait_for_vouch(pack);
+	view_put(v);
+	rig_close(&r);
+
+	/* another process believes it, and nothing of a file that was written to since */
+	for (int damaged = 0; damaged < 2; damaged++) {
+		rig_open(&r, "cache", "layout");
+		assert_int_equal(rig_view(&r, "sort", "1.0", &v), 0);
+		if (!damaged)
+			is_whole(&r, v, i, image);
+		else
+			assert_int_equal(whole(&r, v, i), -ENOENT);
+		if (!damaged)
+			flip(pack, 400000);
+		assert_int_equal(rig_cat(&r, v, "images/kernel.elf"), 0);
+		assert_memory_equal(r.data.data, image, IMAGE_SIZE);
+		view_put(v);
+		rig_close(&r);
+	}
+}
+
 static void damaged_tree_is_made_again(void **state)
 {
 	(void)state;
@@ -556,7 +635,7 @@ static void processes_share_a_cache(void **state)
 RUN("cache_view", tmp_test(a_full_disk_fails_no_read), tmp_test(processes_share_a_cache),
 	tmp_test(lists_names), tmp_test(shows_tree), tmp_test(reads_bytes),
 	tmp_test(many_readers_of_one_chunk), tmp_test(damaged_blob_is_an_error),
-	tmp_test(damaged_pack_is_fetched_again), tmp_test(damaged_tree_is_made_again),
+	tmp_test(damaged_pack_is_fetched_again), tmp_test(gives_what_is_whole), tmp_test(damaged_tree_is_made_again),
 	tmp_test(exports_files), tmp_test(checks_out), tmp_test(a_moved_tag_is_a_new_view),
 	tmp_test(what_is_not_there), tmp_test(a_registry_that_is_away_is_not_empty),
 	tmp_test(the_first_registry_has_the_name), tmp_test(closes_with_work_under_way),

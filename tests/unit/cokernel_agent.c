@@ -229,6 +229,26 @@ static void keeps_policy(void **state)
 	assert_false(allows(39, NULL, NULL)); /* the old one is in force */
 	assert_int_equal(policy_set("", 0), 0);
 	assert_true(allows(39, NULL, NULL));
+	assert_false(policy_tells(39, NULL, 0));
+}
+
+/* Who asks to be told of failures allows and refuses nothing. */
+static void keeps_what_is_to_be_told(void **state)
+{
+	static const char text[] = "tell 2 /etc\ntell 42\nallow 2 /etc\nrefuse 2\n";
+	const char *const in[] = { "/etc/x", "/y" }, *const out[] = { "/y", "/y" };
+
+	(void)state;
+	assert_int_equal(policy_set(text, strlen(text)), 0);
+	assert_true(policy_has_paths(2) && policy_has_paths(42));
+	assert_false(policy_has_paths(3));
+	assert_true(policy_tells(2, in, 2) && policy_tells(42, NULL, 0));
+	assert_false(policy_tells(2, out, 2) || policy_tells(2, NULL, 0) || policy_tells(3, in, 2));
+	assert_true(allows(2, "/etc/x", "/etc/x") && allows(42, NULL, NULL));
+	assert_false(allows(2, "/y", "/y") || policy_allows_children());
+	assert_int_equal(policy_set("tell all\n", 9), 0);
+	assert_true(allows(2, "/y", NULL) && policy_allows_children() && policy_tells(2, out, 2));
+	assert_int_equal(policy_set("", 0), 0);
 }
 
 int main(void)
@@ -239,6 +259,7 @@ int main(void)
 		cmocka_unit_test(survives_noise),
 		cmocka_unit_test(reads_config),
 		cmocka_unit_test(keeps_policy),
+		cmocka_unit_test(keeps_what_is_to_be_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,6 +25,7 @@
 #define PATH_BYTES    4096
 #define LOGS_A_SECOND 10
 #define OWN_FDS	      16
+#define TOLD	      512 /* different failures */
 
 enum kind { UNKNOWN, MADE, NEVER };
 
@@ -170,6 +171,18 @@ static void log_refusal(const struct call *c, const struct entry *e, const char 
 		note("refused call %llu (thread %u)", (unsigned long long)c->number, c->thread);
 }
 
+/* Absolute and real ones. */
+static size_t list_paths(const struct named *n, const char *paths[4])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n->count; i++) {
+		paths[count++] = n->absolute[i];
+		paths[count++] = n->real[i];
+	}
+	return count;
+}
+
 static bool policy_refuses(
 	struct hrt *h, const struct entry *e, struct call *c, struct named *n, int64_t *result)
 {
@@ -187,15 +200,50 @@ static bool policy_refuses(
 			*result = err; /* as Linux would have said */
 			return true;
 		}
-		for (size_t i = 0; i < n->count; i++) {
-			paths[count++] = n->absolute[i];
-			paths[count++] = n->real[i];
-		}
+		count = list_paths(n, paths);
 		if (policy_allows(c->number, paths, count))
 			return false;
 	}
 	log_refusal(c, e, count ? paths[0] : NULL);
 	return true;
+}
+
+/* --- failures that the policy wants to hear of --- */
+
+/* The same failure of the same call was told, or there were too many. */
+static bool was_told(const char *line)
+{
+	static uint64_t told[TOLD];
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (const char *s = line; *s; s++)
+		hash = (hash ^ (unsigned char)*s) * 0x100000001b3; /* FNV-1a */
+	hash += !hash;
+	for (size_t i = 0; i < TOLD; i++) {
+		uint64_t *slot = &told[(hash + i) % TOLD], none = 0;
+
+		if (__atomic_compare_exchange_n(slot, &none, hash, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return false;
+		if (none == hash)
+			return true;
+	}
+	return true;
+}
+
+static void tell_failure(const struct call *c, const struct entry *e, const struct named *n, int64_t result)
+{
+	const char *paths[4], *path = "";
+	char line[400];
+
+	if (result == -EAGAIN || result == -EINTR || result == -EINPROGRESS ||
+		!policy_tells(c->number, paths, list_paths(n, paths)))
+		return;
+	if (n->count) /* of two names, the last is the one that is made */
+		path = *n->absolute[n->count - 1] ? n->absolute[n->count - 1] : n->said[n->count - 1];
+	snprintf(line, sizeof(line), "%s%s%.300s: %s", e->name, *path ? " " : "", path,
+		strerror((int)-result));
+	if (!was_told(line))
+		note("%s", line);
 }
 
 /* --- calls that need a look ------------------------------------------------------------------------------------------ */
@@ -333,7 +381,10 @@ static int64_t make_named(struct hrt *h, const struct entry *e, struct call *c, 
 		*refused = result == -EPERM;
 		return result;
 	}
-	return make_with_care(h, c);
+	result = make_with_care(h, c);
+	if (result < 0)
+		tell_failure(c, e, &n, result);
+	return result;
 }
 
 int64_t call_make(struct hrt *h, struct call *c, bool *refused)

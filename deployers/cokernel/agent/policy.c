@@ -14,7 +14,8 @@
 
 struct rule {
 	struct rule *next;
-	bool allow, all;
+	enum { REFUSE, ALLOW, TELL } verb;
+	bool all; /* calls */
 	uint64_t calls[GUEST_CALLS / 64];
 	char *path; /* NULL: any; no slash at its end */
 	size_t path_len;
@@ -69,9 +70,9 @@ static int parse_line(char *line, struct rule *r)
 		return 1;
 	char *action = strsep(&line, " "), *calls = line ? strsep(&line, " ") : NULL;
 
-	r->allow = !strcmp(action, "allow");
-	if (!calls || (!r->allow && strcmp(action, "refuse")))
-		return fail(-EINVAL, "policy: %.64s: a line is  allow|refuse CALLS [PATH]", action);
+	r->verb = !strcmp(action, "allow") ? ALLOW : !strcmp(action, "tell") ? TELL : REFUSE;
+	if (!calls || (r->verb == REFUSE && strcmp(action, "refuse")))
+		return fail(-EINVAL, "policy: %.64s: a line is  allow|refuse|tell CALLS [PATH]", action);
 	int err = parse_calls(r, calls);
 	return err || !line ? err : parse_path(r, line);
 }
@@ -140,7 +141,7 @@ static bool is_for(const struct rule *r, uint64_t number)
 bool policy_has_paths(uint64_t number)
 {
 	for (const struct rule *r = first(); r; r = r->next)
-		if (r->path && is_for(r, number))
+		if ((r->path || r->verb == TELL) && is_for(r, number))
 			return true;
 	return false;
 }
@@ -158,15 +159,23 @@ static bool matches(const struct rule *r, const char *const *paths, size_t count
 		return true;
 	for (size_t i = 0; i < count; i++)
 		below += is_below(r, paths[i]);
-	return r->allow ? count && below == count : below > 0;
+	return r->verb == ALLOW ? count && below == count : below > 0;
 }
 
 bool policy_allows(uint64_t number, const char *const *paths, size_t count)
 {
 	for (const struct rule *r = first(); r; r = r->next)
-		if (is_for(r, number) && matches(r, paths, count))
-			return r->allow;
+		if (r->verb != TELL && is_for(r, number) && matches(r, paths, count))
+			return r->verb == ALLOW;
 	return true;
+}
+
+bool policy_tells(uint64_t number, const char *const *paths, size_t count)
+{
+	for (const struct rule *r = first(); r; r = r->next)
+		if (r->verb == TELL && is_for(r, number) && matches(r, paths, count))
+			return true;
+	return false;
 }
 
 bool policy_allows_children(void)
@@ -174,9 +183,9 @@ bool policy_allows_children(void)
 	bool refuses = false;
 
 	for (const struct rule *r = first(); r; r = r->next) {
-		if (is_for(r, SYS_fork) && !r->path)
-			return r->allow;
-		refuses |= !r->allow;
+		if (r->verb != TELL && is_for(r, SYS_fork) && !r->path)
+			return r->verb == ALLOW;
+		refuses |= r->verb == REFUSE;
 	}
 	return !refuses;
 }

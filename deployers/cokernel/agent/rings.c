@@ -41,16 +41,16 @@ static pthread_mutex_t draining = PTHREAD_MUTEX_INITIALIZER, sending = PTHREAD_M
 
 static void open_out(struct out *o, int number)
 {
-	o->ring = &hrt->area->rings[number];
-	o->bytes = o->ring->bytes;
-	o->data = (uint8_t *)hrt->area + o->ring->offset;
+	struct guest_ring *r = &hrt->area->rings[number];
+
+	*o = (struct out){ .data = (uint8_t *)hrt->area + r->offset, .ring = r, .bytes = r->bytes };
 }
 
 static void open_in(struct in *i, int number)
 {
-	i->ring = &hrt->area->rings[number];
-	i->bytes = i->ring->bytes;
-	i->data = (uint8_t *)hrt->area + i->ring->offset;
+	struct guest_ring *r = &hrt->area->rings[number];
+
+	*i = (struct in){ .data = (uint8_t *)hrt->area + r->offset, .ring = r, .bytes = r->bytes };
 }
 
 static void taken(struct out *o, uint64_t n)

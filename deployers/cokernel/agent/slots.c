@@ -9,7 +9,8 @@
  * cancel too. It is 0 from just before an answer on, since the next call may follow sooner than the thread is back at its
  * spinning, and a bell costs more than the call. The thread `attend` hears of slots that have no thread yet, and of cancels:
  * those it interrupts by a signal, and again until the call has ended, because a signal that comes just before the call is
- * made has no effect.
+ * made has no effect. A call that was cancelled before it began is made all the same: it fails only if it would wait, as on
+ * Linux, where a pending signal does not keep write() from writing.
  */
 #include "deployers/cokernel/agent/parts.h"
 #include "deployers/cokernel/agent/tables.h"
@@ -120,15 +121,13 @@ static void leave(struct server *me)
 static int64_t make(struct server *me, struct guest_slot *s)
 {
 	struct call c = { .number = s->number, .thread = s->thread };
-	int64_t result = -EINTR;
 	bool refused = false;
 	uint64_t began = tsc_now();
 
 	learn(me, began);
 	memcpy(c.arguments, s->arguments, sizeof(c.arguments));
 	__atomic_store_n(&me->where, INSIDE, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&s->cancel, __ATOMIC_SEQ_CST))
-		result = call_make(hrt, &c, &refused);
+	int64_t result = call_make(hrt, &c, &refused);
 	leave(me);
 	me->ended = tsc_now();
 	if (c.number == GUEST_CALL_FORK)
@@ -164,30 +163,31 @@ static void *serve(void *argument)
 	return NULL;
 }
 
-/* Returns whether it has to be done again. */
-static bool interrupt_call(struct server *s)
+static void interrupt_call(struct server *s)
 {
 	int inside = INSIDE;
-	bool again = false;
 
 	pthread_mutex_lock(&s->signalling);
 	__atomic_compare_exchange_n(&s->where, &inside, SIGNALLED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&s->where, __ATOMIC_SEQ_CST) == SIGNALLED) {
+	if (__atomic_load_n(&s->where, __ATOMIC_SEQ_CST) == SIGNALLED)
 		syscall(SYS_tgkill, getpid(), s->tid, SIGUSR1);
-		again = true;
-	}
 	pthread_mutex_unlock(&s->signalling);
-	return again;
 }
 
+/* Returns whether it has to be done again. */
 static bool look_after(uint32_t n)
 {
 	struct server *s = &servers[n];
 	struct guest_slot *slot = &hrt->slots[n];
+	uint32_t state = state_of(slot);
 
-	if (s->tid && __atomic_load_n(&slot->cancel, __ATOMIC_ACQUIRE))
-		return interrupt_call(s);
-	if (s->tid || state_of(slot) != GUEST_SLOT_REQUEST)
+	if (state == GUEST_SLOT_FREE || state == GUEST_SLOT_DONE)
+		return false;
+	if (s->tid && __atomic_load_n(&slot->cancel, __ATOMIC_ACQUIRE)) {
+		interrupt_call(s);
+		return true;
+	}
+	if (s->tid || state != GUEST_SLOT_REQUEST)
 		return false;
 	s->tid = -1;
 	s->number = n;

@@ -212,7 +212,7 @@ static int hear(struct frame *f)
 /* The proxy went away without an ENDED: words for that. */
 static void make_end(int status)
 {
-	struct agent_end end = { AGENT_FAULTED, 0, 0 };
+	struct agent_end end = { AGENT_LOST, 0, 0 };
 	int n;
 
 	t.end_type = AGENT_ENDED;
@@ -223,8 +223,7 @@ static void make_end(int status)
 			"it more (ros_memory)");
 	else
 		n = snprintf((char *)t.end + sizeof(end), sizeof(t.end) - sizeof(end),
-			"the agent's process for the kernel was ended by %s %d; the kernel was stopped with "
-			"it",
+			"the agent's process for the kernel was ended by %s %d",
 			WIFSIGNALED(status) ? "signal" : "status",
 			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	t.end_len = sizeof(end) + (size_t)n;

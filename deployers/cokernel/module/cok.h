@@ -63,7 +63,7 @@ int cpus_take(struct lease *l, struct cokernel_reserve *r);
 int cpus_boot(struct lease *l, const struct cokernel_boot *b);
 int cpus_stop(struct lease *l); /* 0: none of them executes anything any more */
 void cpus_give(struct lease *l);
-int cpus_kick(struct lease *l, u32 apic, u32 vector);
+int cpus_kick(struct lease *l, u32 apic_id, u32 vector);
 
 /* trampoline.c: the page below 1 MiB where a CPU begins */
 int trampoline_take(void);

@@ -13,6 +13,7 @@
 #include <linux/smp.h>
 
 #include "cok.h"
+#include "compat.h"
 
 static DEFINE_MUTEX(cpus_lock);
 static struct cpumask taken;
@@ -93,22 +94,19 @@ static int choose(struct lease *l, u32 count)
 	return 0;
 }
 
-/* remove_cpu says 1 for a CPU that was not running. */
+/* remove_cpu says 1 for a CPU that was not running. It is refused to others first: nobody can start it behind our back then. */
 static int take_one(struct lease *l, u32 i)
 {
 	unsigned int cpu = l->numbers[i];
-	int err = 0;
 
-	l->online[i] = cpu_online(cpu);
-	if (l->online[i])
-		err = remove_cpu(cpu);
-	if (err < 0) {
-		pr_err("CPU %u cannot be taken offline: %d\n", cpu, err);
-		l->online[i] = false;
-		return err;
-	}
 	cpumask_set_cpu(cpu, &taken);
-	return 0;
+	int err = remove_cpu(cpu);
+	l->online[i] = !err;
+	if (err >= 0)
+		return 0;
+	pr_err("CPU %u cannot be taken offline: %d\n", cpu, err);
+	cpumask_clear_cpu(cpu, &taken);
+	return err;
 }
 
 static void give_back(struct lease *l, u32 count)
@@ -203,17 +201,17 @@ void cpus_give(struct lease *l)
 	mutex_unlock(&cpus_lock);
 }
 
-int cpus_kick(struct lease *l, u32 apic, u32 vector)
+int cpus_kick(struct lease *l, u32 apic_id, u32 vector)
 {
 	u32 what = vector == 2 ? APIC_DM_NMI : APIC_DM_FIXED | vector;
 	unsigned long flags;
 
 	/* The subtraction wraps for what is below. */
-	if (apic - l->first_apic >= l->cpus || (vector != 2 && (vector < 0x20 || vector > 0xfe)))
+	if (apic_id - l->first_apic >= l->cpus || (vector != 2 && (vector < 0x20 || vector > 0xfe)))
 		return -EINVAL;
 	local_irq_save(flags);
 	safe_apic_wait_icr_idle();
-	apic_icr_write(what, apic);
+	apic_order(what, apic_id);
 	local_irq_restore(flags);
 	return 0;
 }

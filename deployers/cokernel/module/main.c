@@ -32,7 +32,8 @@ static int cok_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* The memory of a CPU that cannot be shown to have stopped stays taken, for good: it would be overwritten under Linux. */
+/* The memory of a CPU that cannot be shown to have stopped stays taken, for good: it would be overwritten under Linux. So does
+ * the module, which knows which CPU that is. */
 static int cok_release(struct inode *inode, struct file *file)
 {
 	struct lease *l = file->private_data;
@@ -41,6 +42,7 @@ static int cok_release(struct inode *inode, struct file *file)
 	bell_drop(l);
 	if (cpus_stop(l)) {
 		pr_err("a CPU does not stop: it and its memory are not given back\n");
+		__module_get(THIS_MODULE);
 		return 0;
 	}
 	memory_give(l);
@@ -77,41 +79,19 @@ static long info(void __user *to)
 	return copy_to_user(to, &i, sizeof(i)) ? -EFAULT : 0;
 }
 
-static long reserve(struct lease *l, void __user *argument)
+static long reserve(struct lease *l, struct cokernel_reserve *r)
 {
-	struct cokernel_reserve r;
 	int err;
 
-	if (copy_from_user(&r, argument, sizeof(r)))
-		return -EFAULT;
 	if (l->cpus)
 		return -EALREADY;
-	err = memory_take(l, r.address, r.bytes);
+	err = memory_take(l, r->address, r->bytes);
 	if (err)
 		return err;
-	err = cpus_take(l, &r);
+	err = cpus_take(l, r);
 	if (err)
-		goto give_memory;
-	/* What was taken is given back by close. */
-	return copy_to_user(argument, &r, sizeof(r)) ? -EFAULT : 0;
-
-give_memory:
-	memory_give(l);
+		memory_give(l);
 	return err;
-}
-
-static long share(struct lease *l, void __user *argument)
-{
-	struct cokernel_share s;
-
-	return copy_from_user(&s, argument, sizeof(s)) ? -EFAULT : bell_share(l, &s);
-}
-
-static long boot(struct lease *l, void __user *argument)
-{
-	struct cokernel_boot b;
-
-	return copy_from_user(&b, argument, sizeof(b)) ? -EFAULT : cpus_boot(l, &b);
 }
 
 static long stop(struct lease *l)
@@ -120,30 +100,46 @@ static long stop(struct lease *l)
 	return cpus_stop(l);
 }
 
-/* What changes the lease, one at a time. */
-static long change(struct lease *l, unsigned int verb, void __user *argument)
-{
-	long err;
+union change {
+	struct cokernel_reserve reserve;
+	struct cokernel_share share;
+	struct cokernel_boot boot;
+};
 
-	if (mutex_lock_killable(&l->lock))
-		return -EINTR;
+static long change(struct lease *l, unsigned int verb, union change *c)
+{
 	switch (verb) {
 	case COKERNEL_RESERVE:
-		err = reserve(l, argument);
-		break;
+		return reserve(l, &c->reserve);
 	case COKERNEL_SHARE:
-		err = share(l, argument);
-		break;
+		return bell_share(l, &c->share);
 	case COKERNEL_BOOT:
-		err = boot(l, argument);
-		break;
+		return cpus_boot(l, &c->boot);
 	case COKERNEL_STOP:
-		err = stop(l);
-		break;
+		return stop(l);
 	default:
-		err = -ENOTTY;
+		return -ENOTTY;
 	}
+}
+
+/* What changes the lease, one at a time. User memory is not touched under the lock: mmap takes it too (memory_map), inside the
+ * lock that a page fault takes. */
+static long change_locked(struct lease *l, unsigned int verb, void __user *argument)
+{
+	union change c = { 0 };
+	long err;
+
+	if (_IOC_SIZE(verb) > sizeof(c))
+		return -ENOTTY;
+	if (_IOC_DIR(verb) & _IOC_WRITE && copy_from_user(&c, argument, _IOC_SIZE(verb)))
+		return -EFAULT;
+	if (mutex_lock_killable(&l->lock))
+		return -EINTR;
+	err = change(l, verb, &c);
 	mutex_unlock(&l->lock);
+	/* What was taken is given back by close. */
+	if (!err && _IOC_DIR(verb) & _IOC_READ && copy_to_user(argument, &c, _IOC_SIZE(verb)))
+		return -EFAULT;
 	return err;
 }
 
@@ -168,7 +164,7 @@ static long cok_ioctl(struct file *file, unsigned int verb, unsigned long value)
 	case COKERNEL_COPY:
 		return copy_from_user(&c, argument, sizeof(c)) ? -EFAULT : program_copy(&c);
 	default:
-		return change(l, verb, argument);
+		return change_locked(l, verb, argument);
 	}
 }
 

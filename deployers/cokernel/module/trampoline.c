@@ -21,6 +21,7 @@
 #include <linux/string.h>
 
 #include "cok.h"
+#include "compat.h"
 #include "trampoline.h"
 
 extern const u8 trampoline_begin[], trampoline_end[], trampoline_long[], trampoline_gdt_base[];
@@ -126,7 +127,7 @@ static void send(u32 apic_id, u32 what)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	apic_icr_write(what, apic_id);
+	apic_order(what, apic_id);
 	safe_apic_wait_icr_idle();
 	local_irq_restore(flags);
 }

@@ -136,6 +136,16 @@ void test_policy(void)
 	check("lifted", call(GETPID, 0, 0, 0, 0) > 0, 1);
 }
 
+/* A file of the ROS's, on the console. */
+void show(const char *path)
+{
+	int64_t fd = (pages_begin(), with_path(OPEN, path, 0, 0)), n;
+
+	while ((n = call(READ, (uint64_t)fd, DATA, 4096, 0)) > 0)
+		call(WRITE, 2, DATA, (uint64_t)n, 0);
+	check("shown", n, 0);
+}
+
 /* Until the ROS has none left, and Linux ends who has it: the agent's process for this kernel. */
 void test_hog(void)
 {

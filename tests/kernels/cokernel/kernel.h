@@ -46,6 +46,7 @@ void test_harm(void);
 void test_policy(void);
 void test_hog(void);
 void order(const char *word);
+void show(const char *path);
 
 static inline void *at(uint64_t physical)
 {

@@ -11,6 +11,7 @@
  *   pages             page faults of the agent: pages.c       restart       asks to be booted again
  *   call N A B C      a delegated call with numbers           quiet MS      counts interrupts for a while
  *   files  policy  harm  hog   calls with paths; a policy that changes; what must not hurt; no memory left: files.c
+ *   show PATH         a file of the ROS's, on the console
  *   order WORD        writes it to /dev/order, and waits for the ROS's /dev/answer (tests/kernels/saboteur.c)
  */
 #include "kernel.h"
@@ -210,11 +211,9 @@ static void cancel(void)
 		sleep_ms(i % 4 * 20);
 		__atomic_store_n(&s->cancel, 1, __ATOMIC_SEQ_CST);
 		__atomic_fetch_or(&area->pending[0], 1ull << 5, __ATOMIC_SEQ_CST);
-		if (s->agent_asleep) {
-			volatile uint32_t *apic = at(0xfee00000);
-			apic[0x310 / 4] = area->ros_apic << 24;
-			apic[0x300 / 4] = area->ros_vector;
-		}
+		volatile uint32_t *apic = at(0xfee00000);
+		apic[0x310 / 4] = area->ros_apic << 24;
+		apic[0x300 / 4] = area->ros_vector;
 		result = slot_end(5);
 		if (result != -4) {
 			print_number("cancelled call: ", (uint64_t)result, "\n");
@@ -278,6 +277,8 @@ static void run(void)
 		test_hog();
 	else if (same(what, "order"))
 		order(words[1]);
+	else if (same(what, "show"))
+		show(words[1]);
 	else if (same(what, "restart"))
 		message(GUEST_RESTART, 0);
 	else if (same(what, "call"))

@@ -4,13 +4,13 @@
  * anywhere, and not yet in memory. Source: VIRTIO 1.1, 5.2.
  */
 #include "device.h"
+#include "errors.h"
 
 #define FEATURE_READ_ONLY (1ull << 5)
 #define MOST_ORDER	  4
 #define MOST		  (PAGE << MOST_ORDER)
 
 enum { REQUEST_READ = 0, REQUEST_WRITE = 1 };
-enum { EIO = 5, EINVAL = 22, EROFS = 30 };
 
 struct request { /* as the device wants it */
 	uint32_t type, reserved;

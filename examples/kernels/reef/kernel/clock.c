@@ -2,7 +2,8 @@
 /*
  * clock.c: time is the TSC, whose speed is measured once against the old timer chip (PIT), and timers ring by the
  * APIC's timer, one list a CPU in the order of their times. Without a PIT the APIC's clock is taken to run at
- * 1 GHz, as QEMU's and KVM's do.
+ * 1 GHz, as QEMU's and KVM's do. The host may stop us at any point of the measurement, and for long: so it counts what has
+ * passed, not what was waited for, and each pair of numbers is read again until nothing came in between.
  *
  * SLICE_NS is the scheduler's time slice: while a thread runs its CPU ticks as often.
  */
@@ -14,7 +15,12 @@
 #define PIT_DATA   0x42
 #define PIT_MODE   0x43
 #define PIT_GATE   0x61
+#define PIT_OVER   0x20u
+#define PIT_FULL   0xffffu
+#define PIT_TRIES  5
 #define MEASURE_MS 8ull
+#define SAMPLES	   8
+#define APIC_HZ	   1000000000ull
 #define APIC_FULL  0xffffffffu
 
 const uint64_t slice_ns = SLICE_NS;
@@ -70,68 +76,114 @@ static void read_wall(void)
 					 rtc_read(2) * 60ull + rtc_read(0));
 }
 
-/* Runs channel 2 down from (count); false: it does not run. */
-static bool pit_wait(uint16_t count)
+/* Runs channel 2 down from PIT_FULL; false: there is none. */
+static bool pit_start(void)
 {
-	uint64_t tries = 0;
-
 	out8(PIT_GATE, (uint8_t)((in8(PIT_GATE) & ~2u) | 1)); /* counting, not to the speaker */
 	out8(PIT_MODE, 0xb0);				      /* channel 2, both bytes, mode 0 */
-	out8(PIT_DATA, (uint8_t)count);
-	out8(PIT_DATA, (uint8_t)(count >> 8));
-	if (in8(PIT_GATE) & 0x20) /* done at once: nothing there */
-		return false;
-	while (!(in8(PIT_GATE) & 0x20))
-		if (++tries > 2000000)
-			return false;
-	return true;
+	out8(PIT_DATA, PIT_FULL & 0xff);
+	out8(PIT_DATA, PIT_FULL >> 8);
+	return !(in8(PIT_GATE) & PIT_OVER);
+}
+
+static uint32_t pit_left(void)
+{
+	uint32_t low;
+
+	out8(PIT_MODE, 0x80); /* keep the count of channel 2, to be read */
+	low = in8(PIT_DATA);
+	return low | (uint32_t)in8(PIT_DATA) << 8;
+}
+
+struct sample { /* of a clock that counts down, and the TSC at that time */
+	uint64_t tsc, left;
+};
+
+static struct sample sample(uint32_t (*left)(void))
+{
+	struct sample best = { 0 };
+	uint64_t shortest = NEVER;
+
+	for (int i = 0; i < SAMPLES; i++) {
+		uint64_t before = read_tsc(), count = left(), span = read_tsc() - before;
+
+		if (span < shortest) {
+			shortest = span;
+			best = (struct sample){ before + span / 2, count };
+		}
+	}
+	return best;
+}
+
+/* Of the TSC, by a clock of (hz) that went from (a) to (b). */
+static void set_speed(struct sample a, struct sample b, uint64_t hz)
+{
+	uint64_t ns = (a.left - b.left) * SECOND_NS / hz, tsc = b.tsc - a.tsc;
+
+	tsc_khz = tsc * 1000000 / ns;
+	tsc_mult = (uint64_t)(((unsigned __int128)ns << 32) / tsc);
+}
+
+static void set_apic_speed(struct sample a, struct sample b)
+{
+	uint64_t ns = (uint64_t)((unsigned __int128)(b.tsc - a.tsc) * tsc_mult >> 32);
+
+	apic_mult = (uint64_t)(((unsigned __int128)(a.left - b.left) << 32) / ns);
 }
 
 /* The ROS's clocks tell: the TSC's speed is known, the APIC's is measured with it. */
 static void init_cokernel(void)
 {
-	uint64_t span = cokernel->tsc_khz * MEASURE_MS, tsc, ticks;
+	struct sample a;
 
 	tsc_khz = cokernel->tsc_khz;
-	apic_timer_init();
-	apic_timer(APIC_FULL);
+	tsc_mult = (1000000ull << 32) / tsc_khz;
 	tsc_start = read_tsc();
-	do
-		tsc = read_tsc() - tsc_start;
-	while (tsc < span);
-	ticks = APIC_FULL - apic_timer_left();
-	apic_timer(0);
-	tsc_mult = ((MEASURE_MS * 1000000) << 32) / span;
-	apic_mult = (uint64_t)(((unsigned __int128)ticks << 32) / ((unsigned __int128)tsc * tsc_mult >> 32));
 	wall_start = cokernel->wall_ns +
 		     (uint64_t)((unsigned __int128)(tsc_start - cokernel->wall_tsc) * tsc_mult >> 32);
+	apic_timer(APIC_FULL);
+	a = sample(apic_timer_left);
+	while (read_tsc() - a.tsc < tsc_khz * MEASURE_MS)
+		pause_cpu();
+	set_apic_speed(a, sample(apic_timer_left));
+	apic_timer(0);
+}
+
+/* False: the host has stopped us for so long that a clock ran out (the PIT does after 55 ms, the APIC's after 4 s), or there is
+ * no such clock. */
+static bool measure(bool pit)
+{
+	uint32_t (*left)(void) = pit ? pit_left : apic_timer_left;
+	uint64_t hz = pit ? PIT_HZ : APIC_HZ;
+	struct sample apic, start, end;
+
+	if (pit && !pit_start())
+		return false;
+	apic_timer(APIC_FULL);
+	apic = sample(apic_timer_left);
+	start = sample(left);
+	while (start.left - left() < hz * MEASURE_MS / 1000 && apic_timer_left())
+		pause_cpu();
+	end = sample(left);
+	if (!apic_timer_left() || (pit && in8(PIT_GATE) & PIT_OVER))
+		return false;
+	set_speed(start, end, hz);
+	set_apic_speed(apic, sample(apic_timer_left));
+	apic_timer(0);
+	return true;
 }
 
 void clock_init(void)
 {
-	uint64_t tsc, ticks, ns = MEASURE_MS * 1000000;
+	int tries = 0;
 
+	apic_timer_init();
 	if (cokernel) {
 		init_cokernel();
 		return;
 	}
-	apic_timer_init();
-	apic_timer(APIC_FULL);
-	tsc = read_tsc();
-	if (pit_wait((uint16_t)(PIT_HZ * MEASURE_MS / 1000))) {
-		ticks = APIC_FULL - apic_timer_left();
-	} else {
-		apic_timer(APIC_FULL);
-		tsc = read_tsc();
-		while (APIC_FULL - apic_timer_left() < ns)
-			pause_cpu();
-		ticks = ns;
-	}
-	tsc = read_tsc() - tsc;
-	apic_timer(0);
-	tsc_khz = tsc * 1000000 / ns;
-	tsc_mult = (uint64_t)(((unsigned __int128)ns << 32) / tsc);
-	apic_mult = (uint64_t)(((unsigned __int128)ticks << 32) / ns);
+	while (!measure(tries < PIT_TRIES))
+		tries++;
 	tsc_start = read_tsc();
 	read_wall();
 }

@@ -20,10 +20,6 @@ struct header {
 	uint32_t flags;
 	uint16_t len, phlen, phnum, rest[3];
 };
-struct program_header {
-	uint32_t type, flags;
-	uint64_t offset, virtual, physical, file_len, memory_len, align;
-};
 _Static_assert(sizeof(struct header) == 64 && sizeof(struct program_header) == 56, "ELF's layout");
 
 struct load {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * entry.S: the ways into the kernel and from thread to thread. Booting is in lib/entry.S and ap.S.
+ * entry.S: the ways into the kernel and from thread to thread, and, at the end, how the other CPUs start. The first boots in boot.S.
  */
 	.file	"entry.S"
 	.text

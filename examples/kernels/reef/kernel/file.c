@@ -143,18 +143,12 @@ unsigned file_poll(struct file *f)
 
 struct waiter {
 	struct watch watch;
-	struct wait_queue queue;
-	volatile bool rung;
+	struct bell bell;
 };
 
 static void ring_waiter(struct watch *w)
 {
-	struct waiter *waiter = (struct waiter *)w;
-
-	lock_take(&waiter->queue.lock);
-	waiter->rung = true;
-	wake_locked(&waiter->queue, 0, 1);
-	lock_drop(&waiter->queue.lock);
+	bell_ring(&((struct waiter *)w)->bell);
 }
 
 long file_wait(struct file *f, unsigned events, uint64_t until)
@@ -165,22 +159,12 @@ long file_wait(struct file *f, unsigned events, uint64_t until)
 	if (f->flags & O_NONBLOCK)
 		return -EAGAIN;
 	file_watch(f, &waiter.watch);
-	for (;;) {
-		uint64_t irq;
-
-		waiter.rung = false;
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	do {
+		bell_reset(&waiter.bell);
 		if (file_poll(f) & (events | POLLERR | POLLHUP))
 			break;
-		irq = wait_begin(&waiter.queue, until);
-		if (waiter.rung) {
-			wait_not(&waiter.queue, irq);
-			continue;
-		}
-		err = wait_interruptible(&waiter.queue, 0, irq);
-		if (err)
-			break;
-	}
+		err = bell_wait(&waiter.bell, until, true);
+	} while (!err);
 	file_unwatch(&waiter.watch);
 	return err == -ETIMEDOUT ? -EAGAIN : err == -EINTR ? -ERESTART : err;
 }

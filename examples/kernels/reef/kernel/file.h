@@ -28,7 +28,6 @@
 #define O_DIRECTORY 0200000u
 #define O_NOFOLLOW  0400000u
 #define O_CLOEXEC   02000000u
-#define O_PATH	    010000000u
 
 #define POLLIN	  0x001u
 #define POLLPRI	  0x002u

@@ -2,7 +2,7 @@
 /*
  * kernel.h: what the files of reef know of each other. Applications include reef.h, or just the C library.
  *
- * One address space, ring 0, every CPU. Order of events: lib/entry.S -> start.c, which is the table of contents.
+ * One address space, ring 0, every CPU. Order of events: boot.S -> start.c, which is the table of contents.
  *
  * Locks    spin locks are taken with interrupts off and held for few instructions. Their order, outermost first:
  *          timer (clock.c), wait queue (sync.c), run queue (sched.c). Memory: region (region.c), then pages (page.c);
@@ -199,7 +199,6 @@ void fpu_fresh(void *area);
 #define VECTOR_SYSCALL 256 /* in a frame: no vector */
 void idt_init(void);
 void idt_load(void);
-void trap_trace(uint64_t rip, uint64_t rbp, uint64_t rsp);
 extern volatile bool panicking;
 void panic_stop_others(void);
 
@@ -369,8 +368,8 @@ struct thread {
 	struct wait_queue joiners;
 };
 void sched_init_cpu(struct cpu *c, struct thread *idle);
-void schedule(
-	void); /* interrupts off, no lock held; the state says whether the thread comes back by itself */
+/* Interrupts off, no lock held; the state says whether the thread comes back by itself. */
+void schedule(void);
 void sched_yield_cpu(void);
 void sched_start(struct thread *t); /* a new thread */
 void sched_wake(struct thread *t);  /* a blocked one */
@@ -397,8 +396,8 @@ void frame_begin(void);	 /* the same, as a new thread's first instruction */
 
 /* sync.c: sleeping. A thread waits in one queue at a time, with a key. */
 uint64_t wait_begin(struct wait_queue *q, uint64_t until); /* sets the timer, takes the lock */
-bool wait_on(
-	struct wait_queue *q, uint64_t key, uint64_t flags); /* sleeps, drops the lock; false: timed out */
+/* Sleeps, drops the lock; false: timed out. */
+bool wait_on(struct wait_queue *q, uint64_t key, uint64_t flags);
 /* The same, but a signal ends it: 0, -ETIMEDOUT, -EINTR. */
 long wait_interruptible(struct wait_queue *q, uint64_t key, uint64_t flags);
 void wait_interrupt(struct thread *t);
@@ -406,6 +405,15 @@ void wait_not(struct wait_queue *q, uint64_t flags);	     /* instead of wait_on:
 unsigned wake(struct wait_queue *q, uint64_t key, unsigned most);
 unsigned wake_locked(struct wait_queue *q, uint64_t key, unsigned most);
 void thread_sleep(uint64_t ns);
+/* What one thread looks for may come while it looks: it resets the bell, looks, and waits unless somebody has rung since. */
+struct bell {
+	struct wait_queue queue; /* its lock guards the next */
+	volatile bool rung;
+};
+void bell_reset(struct bell *b);
+void bell_ring(struct bell *b); /* from anywhere, interrupts too */
+/* 0, -ETIMEDOUT, and if (interruptible) -EINTR. */
+long bell_wait(struct bell *b, uint64_t until, bool interruptible);
 struct mutex {
 	volatile int state; /* 0 free, 1 taken, 2 taken and waited for */
 	struct wait_queue queue;

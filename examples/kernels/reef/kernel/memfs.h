@@ -31,6 +31,11 @@ struct inode {
 	struct timespec modified;
 };
 
+static inline bool inode_is(const struct inode *i, uint32_t type) /* NULL is nothing */
+{
+	return i && (i->mode & S_IFMT) == type;
+}
+
 extern struct mutex memfs_lock;
 extern struct inode *memfs_root;
 extern const struct file_ops memfs_ops;
@@ -59,12 +64,17 @@ void place_put(struct place *p);
 long devfile_init(void);
 /* cpio.c: 0; -EINVAL: it is none, in words on the console */
 long cpio_unpack(const char *archive, uint64_t len);
-/* calls_path.c: as open(2), for the kernel. */
+/* calls_path.c: a path that a program gave, from directory (dirfd) on. On 0 the tree is locked, and user_place_done, which
+ * returns (result), gives back what (p) holds and unlocks. */
+#define AT_FDCWD -100
+long user_place(int dirfd, const char *user, bool follow, struct place *p);
+long user_place_done(struct place *p, long result);
+struct inode *inode_of(struct file *f); /* locked; of an open file of the tree, or NULL */
+/* As open(2), for the kernel. */
 long memfs_open(const char *path, unsigned flags, struct file **file);
-long memfs_put(const char *path, uint32_t mode, char *data, uint64_t len,
-	const struct file_ops *device); /* borrows (data) */
-
-/* The same, and free()s (data) at the end, if it returns 0. */
+/* Makes a file, directory or device in place of what was there; borrows (data). */
+long memfs_put(const char *path, uint32_t mode, char *data, uint64_t len, const struct file_ops *device);
+/* A file; free()s (data) at the end, if it returns 0. */
 long memfs_give(const char *path, uint32_t mode, char *data, uint64_t len);
 
 #endif

@@ -41,11 +41,6 @@ static bool next_name(const char **path, struct place *p, long *err)
 	return p->len && !*err;
 }
 
-static bool is(const struct inode *i, uint32_t type)
-{
-	return i && (i->mode & S_IFMT) == type;
-}
-
 /* What the name in (p) means in its directory. */
 static struct inode *look(struct place *p)
 {
@@ -93,10 +88,10 @@ static long step(struct place *p, const char *path, bool follow, unsigned depth)
 
 		while (*rest == '/')
 			rest++;
-		if (!is(p->dir, S_IFDIR))
+		if (!inode_is(p->dir, S_IFDIR))
 			return -ENOTDIR;
 		i = look(p);
-		if (is(i, S_IFLNK) && (*path || follow)) {
+		if (inode_is(i, S_IFLNK) && (*path || follow)) {
 			err = follow_link(p, i, depth);
 			i = p->inode;
 		}
@@ -107,7 +102,7 @@ static long step(struct place *p, const char *path, bool follow, unsigned depth)
 				i->users++;
 				p->inode = i;
 			}
-			return *path && i && !is(i, S_IFDIR) ? -ENOTDIR : 0;
+			return *path && i && !inode_is(i, S_IFDIR) ? -ENOTDIR : 0;
 		}
 		if (!i)
 			return -ENOENT;

@@ -9,23 +9,14 @@ struct pollfd {
 	short events, revents;
 };
 
-struct poller {
-	struct wait_queue queue;
-	volatile bool rung;
-};
 struct poll_watch {
 	struct watch watch;
-	struct poller *poller;
+	struct bell *bell;
 };
 
 static void ring(struct watch *w)
 {
-	struct poller *p = ((struct poll_watch *)w)->poller;
-
-	lock_take(&p->queue.lock);
-	p->rung = true;
-	wake_locked(&p->queue, 0, 1);
-	lock_drop(&p->queue.lock);
+	bell_ring(((struct poll_watch *)w)->bell);
 }
 
 static long look(struct pollfd *fds, struct file **files, uint64_t n)
@@ -47,35 +38,24 @@ static long look(struct pollfd *fds, struct file **files, uint64_t n)
 static long wait_for(
 	struct pollfd *fds, struct file **files, struct poll_watch *watches, uint64_t n, uint64_t until)
 {
-	struct poller poller = { 0 };
-	long result;
+	struct bell bell = { 0 };
+	long result, err = 0;
 
 	for (uint64_t i = 0; i < n; i++) {
-		watches[i] = (struct poll_watch){ .watch.ring = ring, .poller = &poller };
+		watches[i] = (struct poll_watch){ .watch.ring = ring, .bell = &bell };
 		if (files[i])
 			file_watch(files[i], &watches[i].watch);
 	}
-	for (;;) {
-		uint64_t irq;
-
-		poller.rung = false;
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	do {
+		bell_reset(&bell);
 		result = look(fds, files, n);
-		if (result || !until)
-			break;
-		irq = wait_begin(&poller.queue, until);
-		if (poller.rung) {
-			wait_not(&poller.queue, irq);
-			continue;
-		}
-		result = wait_interruptible(&poller.queue, 0, irq);
-		if (result)
-			break;
-	}
+		if (!result && until)
+			err = bell_wait(&bell, until, true);
+	} while (!result && until && !err);
 	for (uint64_t i = 0; i < n; i++)
 		if (files[i])
 			file_unwatch(&watches[i].watch);
-	return result == -ETIMEDOUT ? 0 : result;
+	return err == -EINTR ? err : result;
 }
 
 /* (until): 0, only look. */

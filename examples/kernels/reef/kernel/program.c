@@ -43,10 +43,6 @@ int process_id;
 
 /* --- the linked application --- */
 
-struct program_header {
-	uint32_t type, flags;
-	uint64_t offset, virtual, physical, file_len, memory_len, align;
-};
 static struct program_header tls = { .type = PT_TLS, .flags = 4 };
 extern char tls_start[], tls_data_end[], tls_end[], tls_align[]; /* link.ld */
 
@@ -116,7 +112,7 @@ long program_brk(uint64_t wanted)
 	old = up(brk_now);
 	new = up(wanted);
 	if (brk_start && wanted >= brk_start && wanted < GUEST_PROGRAM_END) {
-		if (new > old &&new - old <= page_total() && region_free(old, new - old + PAGE) &&
+		if (new > old && new - old <= page_total() && region_free(old, new - old + PAGE) &&
 			!region_add_at(old, new - old, REGION_READ | REGION_WRITE))
 			brk_now = wanted;
 		else if (new <= old && (new == old || !region_remove(new, old - new)))

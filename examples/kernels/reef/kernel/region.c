@@ -33,7 +33,6 @@ static struct space {
 	[REGION_PROGRAM] = { GUEST_PROGRAM_START, PROGRAM_MMAP, GUEST_PROGRAM_END, PROGRAM_MMAP },
 };
 
-#define FAULT_PRESENT 1u
 #define FAULT_WRITE   2u
 #define FAULT_EXEC    16u
 #define WINDOW	      64	 /* times the memory */
@@ -136,7 +135,6 @@ static bool cut(uint64_t a)
 static void flush(uint64_t flags)
 {
 	void *list[2];
-
 	uint64_t start, end;
 
 	paging_limbo(list);

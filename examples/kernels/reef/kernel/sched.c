@@ -44,8 +44,7 @@ static struct thread *dequeue(struct cpu *c)
 /* Ends the hlt of another CPU, or makes it look who is to run. An interrupt costs more than all the rest. */
 static void kick(struct cpu *c)
 {
-	__atomic_thread_fence(
-		__ATOMIC_SEQ_CST); /* what was queued is seen by a CPU that has just ceased to poll */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* what was queued is seen by a CPU that has just ceased to poll */
 	if (c == this_cpu())
 		c->resched = 1;
 	else if (!c->polling)

@@ -177,6 +177,33 @@ void thread_sleep(uint64_t ns)
 	wait_on(&alone, 0, flags);
 }
 
+void bell_reset(struct bell *b)
+{
+	__atomic_store_n(&b->rung, false, __ATOMIC_SEQ_CST);
+}
+
+void bell_ring(struct bell *b)
+{
+	uint64_t flags = lock_save(&b->queue.lock);
+
+	b->rung = true;
+	wake_locked(&b->queue, 0, 1);
+	lock_restore(&b->queue.lock, flags);
+}
+
+long bell_wait(struct bell *b, uint64_t until, bool interruptible)
+{
+	uint64_t flags = wait_begin(&b->queue, until);
+
+	if (b->rung) {
+		wait_not(&b->queue, flags);
+		return 0;
+	}
+	if (interruptible)
+		return wait_interruptible(&b->queue, 0, flags);
+	return wait_on(&b->queue, 0, flags) ? 0 : -ETIMEDOUT;
+}
+
 #define MUTEX_SPINS 100
 
 void mutex_lock(struct mutex *m)

@@ -121,6 +121,29 @@ static void test_condition(void)
 	CHECK(turn == 20ull * threads);
 }
 
+/* Half of the threads wait for what the others bring: each that is brought wakes one. */
+static void hand_over(void *arg)
+{
+	bool brings = (uint64_t)arg & 1;
+
+	for (int i = 0; i < STEPS; i++) {
+		mutex_lock(&mutex);
+		while (!brings && !counter)
+			condition_wait(&changed, &mutex);
+		counter += brings ? 1 : -1;
+		if (brings)
+			condition_signal(&changed);
+		mutex_unlock(&mutex);
+	}
+}
+
+static void test_signal(void)
+{
+	counter = 0;
+	run_all(hand_over);
+	CHECK(!counter);
+}
+
 static void doze(void *arg)
 {
 	for (uint64_t i = 0; i < 5; i++) {
@@ -209,8 +232,8 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = { { "mutex", test_mutex }, { "barrier", test_barrier }, { "semaphore", test_semaphore },
-	{ "condition", test_condition }, { "sleep", test_doze }, { "malloc", test_malloc },
-	{ "regions", test_regions } };
+	{ "condition", test_condition }, { "signal", test_signal }, { "sleep", test_doze },
+	{ "malloc", test_malloc }, { "regions", test_regions } };
 
 static int test(int argc, char **argv)
 {

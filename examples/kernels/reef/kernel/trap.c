@@ -67,15 +67,28 @@ struct symbol {
 };
 extern const struct symbol symbols[] __attribute__((weak));
 
-static void print_place(uint64_t a)
+static bool is_text(uint64_t a)
+{
+	return a >= (uint64_t)image_start && a < (uint64_t)image_text_end;
+}
+
+/* NULL: none is there. */
+static const struct symbol *symbol_of(uint64_t a)
 {
 	const struct symbol *best = NULL;
 
-	for (const struct symbol *s = symbols; s && s->address; s++)
+	for (const struct symbol *s = symbols; is_text(a) && s && s->address; s++)
 		if (s->address <= a)
 			best = s;
-	if (best && a < (uint64_t)image_text_end)
-		printk("  %lx  %s+%lu\n", a, best->name, a - best->address);
+	return best;
+}
+
+static void print_place(uint64_t a)
+{
+	const struct symbol *s = symbol_of(a);
+
+	if (s)
+		printk("  %lx  %s+%lu\n", a, s->name, a - s->address);
 	else
 		printk("  %lx\n", a);
 }
@@ -85,17 +98,46 @@ static bool readable(uint64_t a)
 	return !(a & 7) && paging_present(a) && paging_present(a + 15);
 }
 
-/* Frame pointers, as far as they make sense: the C library has none. */
-void trap_trace(uint64_t rip, uint64_t rbp, uint64_t rsp)
+#define PUSH_RBP	0x55
+#define CALL_NEAR	0xe8
+#define CALL_INDIRECT	0xff /* with these bits behind it: */
+#define CALL_BITS(byte) (((byte)&0x38) == 0x10)
+
+static bool follows_call(uint64_t a)
 {
-	uint64_t below = rsp - 256;
+	const uint8_t *p = (const uint8_t *)a;
+
+	if (!is_text(a - 7))
+		return false;
+	for (int n = 2; n <= 7; n++)
+		if (p[-n] == CALL_INDIRECT && CALL_BITS(p[1 - n]))
+			return true;
+	return p[-5] == CALL_NEAR;
+}
+
+/* Who called what has no frame: a function that needs none, or a bad pointer that was called. 0: that is not so. */
+static uint64_t caller_of(uint64_t rip, uint64_t rsp)
+{
+	const struct symbol *s = symbol_of(rip);
+
+	if ((s && *(const uint8_t *)s->address == PUSH_RBP) || !readable(rsp))
+		return 0;
+	return follows_call(*(const uint64_t *)rsp) ? *(const uint64_t *)rsp : 0;
+}
+
+/* Frame pointers, as far as they make sense: the C library has none. */
+static void trace(uint64_t rip, uint64_t rbp, uint64_t rsp)
+{
+	uint64_t below = rsp - 256, caller = caller_of(rip, rsp);
 
 	printk("called from:\n");
 	print_place(rip);
+	if (caller)
+		print_place(caller);
 	for (int depth = 0; depth < 24 && rbp > below && readable(rbp); depth++) {
 		const uint64_t *frame = (const uint64_t *)rbp;
 
-		if (frame[1] < (uint64_t)image_start || frame[1] >= (uint64_t)image_text_end)
+		if (!is_text(frame[1]))
 			break;
 		print_place(frame[1]);
 		below = rbp;
@@ -104,8 +146,9 @@ void trap_trace(uint64_t rip, uint64_t rbp, uint64_t rsp)
 }
 
 static const char *const names[32] = { "divide error", "debug", "NMI", "breakpoint", "overflow", "bound",
-	"invalid opcode", "no FPU", "double fault", "", "invalid TSS", "segment not present", "stack fault",
-	"general protection", "page fault", "", "FPU error", "alignment", "machine check", "SIMD error" };
+	"invalid opcode", "no FPU", "double fault", "coprocessor segment", "invalid TSS",
+	"segment not present", "stack fault", "general protection", "page fault", "reserved", "FPU error",
+	"alignment", "machine check", "SIMD error", "virtualization", "control protection" };
 
 static const char *likely(const struct frame *f, uint64_t address)
 {
@@ -144,7 +187,7 @@ static void report(const struct frame *f)
 	printk("rsi %016lx rdi %016lx rbp %016lx  r8 %016lx\n", f->rsi, f->rdi, f->rbp, f->r8);
 	printk(" r9 %016lx r10 %016lx r11 %016lx r12 %016lx\n", f->r9, f->r10, f->r11, f->r12);
 	printk("r13 %016lx r14 %016lx r15 %016lx flags %lx\n", f->r13, f->r14, f->r15, f->rflags);
-	trap_trace(f->rip, f->rbp, f->rsp);
+	trace(f->rip, f->rbp, f->rsp);
 	if (program_runs && in_program(f, c->current)) { /* its own fault, and its own end */
 		printk("%s: ended by %s\n", KERNEL_NAME, likely(f, cr2));
 		exit(128 + signal_number(f->vector));
@@ -190,7 +233,7 @@ static struct frame *move_frame(const struct frame *f, struct thread *t)
 	struct frame *copy = (struct frame *)((sp & ~15ull) - sizeof(*copy) - 16);
 
 	*copy = *f;
-	return (struct frame *)copy;
+	return copy;
 }
 
 /* What a thread does before it goes on from a moved frame: on its kernel stack, interrupts off. */

@@ -25,35 +25,7 @@ static char *rx_buf[VIRTIO_SLOTS], *tx_buf[VIRTIO_SLOTS];
 static unsigned idle[VIRTIO_SLOTS], idle_count; /* transmit slots */
 static struct netif *card;
 
-static struct bell {		 /* rung by an interrupt, heard by one thread */
-	struct wait_queue queue; /* its lock guards the next */
-	bool rung;
-} arrivals, departures;
-
-static void bell_ring(struct bell *b)
-{
-	uint64_t flags = lock_save(&b->queue.lock);
-
-	b->rung = true;
-	wake_locked(&b->queue, 0, 1);
-	lock_restore(&b->queue.lock, flags);
-}
-
-/* Nobody has rung since bell_reset: waits for it, or for the time. */
-static void bell_wait(struct bell *b, uint64_t until)
-{
-	uint64_t flags = wait_begin(&b->queue, until);
-
-	if (b->rung)
-		wait_not(&b->queue, flags);
-	else
-		wait_on(&b->queue, 0, flags);
-}
-
-static void bell_reset(struct bell *b)
-{
-	__atomic_store_n(&b->rung, false, __ATOMIC_SEQ_CST); /* before the look at what it is rung for */
-}
+static struct bell arrivals, departures; /* the device has interrupted; each is heard by one thread */
 
 static void ring(struct device *d)
 {
@@ -65,7 +37,7 @@ static void ring(struct device *d)
 
 void card_wait(uint64_t until)
 {
-	bell_wait(&arrivals, until);
+	bell_wait(&arrivals, until, false);
 }
 
 /* False: the device was done with none. */
@@ -93,7 +65,7 @@ static int take_slot(void)
 		until = clock_ns() + STALLED_NS;
 		virtio_interrupts(&tx, true);
 		for (bell_reset(&departures); !collect() && clock_ns() < until; bell_reset(&departures))
-			bell_wait(&departures, until);
+			bell_wait(&departures, until, false);
 		virtio_interrupts(&tx, false);
 	}
 	return idle_count ? (int)idle[--idle_count] : -1;

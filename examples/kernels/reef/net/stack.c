@@ -79,20 +79,6 @@ static void status(struct netif *n)
 		condition_broadcast(&addressed);
 }
 
-/* The value of a word KEY=VALUE in front of the " -- " of the command line; NULL: it is not there. */
-static const char *parameter(const char *key)
-{
-	size_t len = strlen(key);
-
-	for (const char *s = boot.cmdline; *s; s++) {
-		if (!strncmp(s, "-- ", 3))
-			return NULL;
-		if ((s == boot.cmdline || s[-1] == ' ') && !strncmp(s, key, len))
-			return s + len;
-	}
-	return NULL;
-}
-
 static const char *take_address(const char *s, ip4_addr_t *out)
 {
 	char text[16];
@@ -116,7 +102,7 @@ static bool set_address(const char *s)
 	bits = number(++s);
 	while (*s >= '0' && *s <= '9')
 		s++;
-	if (bits < 1 || bits > 32 || (*s == ',' && !(s = take_address(s + 1, &router))) || (*s && *s != ' '))
+	if (bits < 1 || bits > 32 || (*s == ',' && !(s = take_address(s + 1, &router))) || *s)
 		return false;
 	mask.addr = lwip_htonl(~0u << (32 - bits));
 	netif_set_addr(&netif, &ip, &mask, &router);
@@ -125,7 +111,8 @@ static bool set_address(const char *s)
 
 static void start_card(void)
 {
-	const char *ip = parameter("ip=");
+	char ip[64];
+	bool told = boot_parameter("ip", ip, sizeof(ip));
 
 	have_card = card_open(&netif);
 	if (!have_card) {
@@ -136,9 +123,9 @@ static void start_card(void)
 	netif_set_default(&netif);
 	netif_set_status_callback(&netif, status);
 	netif_set_up(&netif);
-	if (ip && set_address(ip))
+	if (told && set_address(ip))
 		return;
-	if (ip)
+	if (told)
 		print("%s: ip= is not ADDRESS/BITS[,ROUTER]: asking DHCP\n", KERNEL_NAME);
 	dhcp_start(&netif);
 }
