@@ -7,6 +7,7 @@
 #ifndef DEPLOYERS_ARGUMENTS_H
 #define DEPLOYERS_ARGUMENTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arguments {
@@ -23,6 +24,8 @@ void arguments_free(struct arguments *a);
 /* What is told first: the program, nothing that it would add by itself, no reboot, its sandbox. It
  * begins stopped: QMP's cont lets it run. */
 void arguments_qemu(struct arguments *a, const char *qemu);
+/* The accelerator and the CPU. (translator): "tcg" and its options. */
+void arguments_cpu(struct arguments *a, bool kvm, const char *translator);
 /* A character device on an open socket. */
 void arguments_socket(struct arguments *a, const char *id, int fd);
 /* A port of the virtio console device `streams`, on a character device of its own with the same (id); nothing with

@@ -209,7 +209,7 @@ _Static_assert(sizeof(struct guest_tag_cokernel) == 32, "kernels already built r
  * A ring's indices count bytes and wrap at 2^64; (bytes) is a power of two; bytes in it = head - tail. The writer
  * of the console waits a little when it is full, then drops and counts. Messages are struct guest_message, whole.
  *
- * Doorbells. To the ROS: set the slot's bit in pending[], then, if that slot's agent sleeps, send the interrupt ros_vector to
+ * Doorbells. To the ROS: if that slot's agent sleeps set the slot's bit in pending[], then send the interrupt ros_vector to
  * ros_apic (physical destination, fixed). Slot 0 is no slot for calls: its bit means the rings. To the kernel: the interrupt
  * hrt_vector, which the kernel chooses (0x20..0xfe; 0: it polls), to the CPU that the slot names, or to CPU 0 for rings.
  * Who sleeps sets the flag, then looks once more.
@@ -283,7 +283,8 @@ _Static_assert(sizeof(struct guest_cokernel) == 1024, "kernels already built rel
  *
  * States: FREE -> REQUEST (K) -> [FAULT (A) -> FAULTED (K)]* -> DONE (A) -> FREE (K). While it waits the kernel spins a
  * while, then may set hrt_asleep and do something else; the agent sends the doorbell if it is set. To interrupt a call
- * that blocks (a signal came) the kernel sets (cancel) and rings: the call ends with -EINTR, or with its result.
+ * that blocks (a signal came) the kernel sets (cancel) and rings, whether the agent sleeps or not: the call ends with -EINTR, or
+ * with its result.
  *
  * GUEST_CALL_FORK(address of struct guest_fork) makes a child of the program, as an ordinary Linux process in the ROS, which
  * from then on is Linux's: its result is the child's process id. The agent copies the memory of the regions, as program_cr3's

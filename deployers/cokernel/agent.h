@@ -63,7 +63,7 @@ enum agent_type {
  *   memory    how much memory it gets; address: where it begins (splitVM: behind mem=)
  *   root      a block device (vda) with a squashfs that becomes the program's root, under an overlay
  *   writable  megabytes that the overlay's upper directory may take (tmpfs)
- *   spin      microseconds that an agent's thread spins before it sleeps
+ *   spin      microseconds that an agent's thread spins at most before it sleeps
  *   out       on: send what the program wrote (OUT) at the end
  *   cwd, uid, gid   of the program, in its root (default /, 0, 0)
  *   net       on: the ROS's network card gets the address that QEMU's user network wants: 10.0.2.15/24, gateway 10.0.2.2

@@ -21,15 +21,10 @@ static const char *translator(const struct vm *vm)
 
 static void add_machine(const struct vm *vm, struct arguments *a)
 {
-	bool kvm = vm->plan.accel == ACCEL_KVM;
-
 	/* Without auto-kernel-cmdline=off QEMU would write the transports into the kernel's command line. */
 	arguments_pair(a, "-M",
 		vm->machine == MACHINE_MICROVM ? "microvm,auto-kernel-cmdline=off" : "pc,usb=off,vmport=off");
-	arguments_pair(a, "-accel", kvm ? "kvm" : translator(vm));
-	/* arch-capabilities tells guests which mitigations they may leave out; under nested KVM setting it
-	 * can fail, and with it QEMU. Without it a guest is only more careful. */
-	arguments_pair(a, "-cpu", kvm ? "host,arch-capabilities=off" : "max");
+	arguments_cpu(a, vm->plan.accel == ACCEL_KVM, translator(vm));
 	arguments_format(a, "-m", "size=%" PRIu64 "k", vm->plan.memory_bytes / 1024);
 	arguments_format(a, "-smp", "%u", vm->plan.cpus);
 }

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 
 #define CONFIG_WRITABLE_MB 256
-#define CONFIG_SPIN_US	   50
+#define CONFIG_SPIN_US	   500
 #define ROS_CMDLINE_MAX	   2047
 #define FIRMWARE_TOP	   (UINT64_C(2) << 20) /* it keeps the last 128 KiB below 4 GiB */
 #define ROS_END		   (UINT64_C(64) << 20) /* Linux keeps what is behind its memory up to a multiple of this */
@@ -25,13 +25,11 @@ static uint64_t hrt_address(const struct split *s)
 
 static void add_machine(const struct split *s, struct arguments *a)
 {
-	bool kvm = s->plan.accel == ACCEL_KVM;
 	uint64_t memory = hrt_address(s) + s->plan.memory_bytes + FIRMWARE_TOP;
 
 	arguments_pair(a, "-M", "pc,usb=off,vmport=off");
 	/* Two kernels run at the same time, so their CPUs must (COKERNEL.md 5). */
-	arguments_pair(a, "-accel", kvm ? "kvm" : "tcg,thread=multi");
-	arguments_pair(a, "-cpu", kvm ? "host,arch-capabilities=off" : "max");
+	arguments_cpu(a, s->plan.accel == ACCEL_KVM, "tcg,thread=multi");
 	arguments_format(a, "-m", "size=%" PRIu64 "k", memory / 1024);
 	arguments_format(a, "-smp", "%u", s->plan.ros_cpus + s->plan.cpus);
 }

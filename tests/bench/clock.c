@@ -4,7 +4,7 @@
  *
  *     clock deploy INSTANCE           writes fullVM to INSTANCE/deploy; prints ms to the first byte of its console, then
  *                                     waits for its end
- *     clock prompt INSTANCE           the same, and then kills it
+ *     clock prompt INSTANCE MODE      writes MODE to it; prints ms to a prompt ("> ") on the console, and kills it
  *     clock bare ARGS IMAGE           starts the program whose arguments are in ARGS (separated by NUL): the QEMU command
  *                                     line of a deployer, with sockets and IMAGE in place of its descriptors; prints
  *                                     ms to the first byte of the console or of stdout, which a deployer copies to
@@ -52,26 +52,35 @@ static int open_in(const char *dir, const char *name, int flags)
 	return fd;
 }
 
-/* (word), if not NULL, is written to ctl when the first byte has come: who does not end by himself is told to. */
-static int deploy(const char *dir, const char *word)
+static void write_in(const char *dir, const char *name, const char *word)
 {
-	int fd = open_in(dir, "deploy", O_WRONLY), console;
-	char c, rest[4096];
-	double began = now_ms(), first;
+	int fd = open_in(dir, name, O_WRONLY);
 
-	if (write(fd, "fullVM\n", 7) != 7)
-		die("deploy");
+	if (dprintf(fd, "%s\n", word) < 0)
+		die(name);
 	close(fd);
-	console = open_in(dir, "console", O_RDONLY);
-	if (read(console, &c, 1) != 1)
-		die("console");
+}
+
+/* (text) is what is waited for on the console; NULL: a byte. Who then does not end by himself is told (word). */
+static int deploy(const char *dir, const char *mode, const char *text, const char *word)
+{
+	char said[65536], rest[4096];
+	double began = now_ms(), first;
+	size_t len = 0;
+	int fd;
+
+	write_in(dir, "deploy", mode);
+	fd = open_in(dir, "console", O_RDONLY);
+	do {
+		ssize_t n = len < sizeof(said) ? read(fd, said + len, text ? sizeof(said) - len : 1) : 0;
+
+		if (n <= 0)
+			die("console");
+		len += (size_t)n;
+	} while (text && !memmem(said, len, text, strlen(text)));
 	first = now_ms();
-	if (word) {
-		fd = open_in(dir, "ctl", O_WRONLY);
-		if (write(fd, word, strlen(word)) < 0)
-			die("ctl");
-		close(fd);
-	}
+	if (word)
+		write_in(dir, "ctl", word);
 	fd = open_in(dir, "wait", O_RDONLY);
 	if (read(fd, rest, sizeof(rest)) < 0)
 		die("wait");
@@ -232,17 +241,18 @@ static int pipe_through(long long bytes, char **command)
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "deploy") == 0)
-		return deploy(argv[2], NULL);
-	if (argc == 3 && strcmp(argv[1], "prompt") == 0)
-		return deploy(argv[2], "kill\n");
+		return deploy(argv[2], "fullVM", NULL, NULL);
+	if (argc == 4 && strcmp(argv[1], "prompt") == 0)
+		return deploy(argv[2], argv[3], "> ", "kill");
 	if (argc == 4 && strcmp(argv[1], "bare") == 0)
 		return bare(argv[2], argv[3]);
 	if (argc > 2 && strcmp(argv[1], "first") == 0)
 		return first_byte(argv + 2);
 	if (argc > 3 && strcmp(argv[1], "pipe") == 0)
 		return pipe_through(atoll(argv[2]), argv + 3);
-	fprintf(stderr, "usage: clock deploy INSTANCE | prompt INSTANCE | bare ARGS IMAGE | first COMMAND... "
-			"| pipe BYTES "
-			"COMMAND...\n");
+	fprintf(stderr,
+		"usage: clock deploy INSTANCE | prompt INSTANCE MODE | bare ARGS IMAGE | first COMMAND... "
+		"| pipe BYTES "
+		"COMMAND...\n");
 	return 64;
 }

@@ -43,11 +43,17 @@ struct named { /* what the paths of a call are, and a copy of them that the prog
 	size_t count;
 };
 
+/* Not by syscall(), which is as long again as a short call. */
 static int64_t make(uint64_t number, const uint64_t *a)
 {
-	long result = syscall((long)number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	register uint64_t r10 __asm__("r10") = a[3], r8 __asm__("r8") = a[4], r9 __asm__("r9") = a[5];
+	int64_t result;
 
-	return result < 0 ? -errno : result;
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "0"(number), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return result;
 }
 
 /* --- paths ------------------------------------------------------------------------------------------------------ */
@@ -381,34 +387,33 @@ static int64_t make_named(struct hrt *h, const struct entry *e, struct call *c, 
 	return result;
 }
 
-int64_t call_make(struct hrt *h, const struct call *call, bool *refused)
+int64_t call_make(struct hrt *h, struct call *c, bool *refused)
 {
 	static const struct entry unknown;
-	const struct entry *e = call->number < GUEST_CALLS ? &table[call->number] : &unknown;
-	struct call c = *call;
+	const struct entry *e = c->number < GUEST_CALLS ? &table[c->number] : &unknown;
 
-	if (c.number == GUEST_CALL_FORGET)
-		return forget(h, &c);
-	if (c.number == GUEST_CALL_FORK)
-		return make_child(h, &c, refused);
+	if (c->number == GUEST_CALL_FORGET)
+		return forget(h, c);
+	if (c->number == GUEST_CALL_FORK)
+		return make_child(h, c, refused);
 	if (e->kind == UNKNOWN)
 		return -ENOSYS;
 	if (e->kind == NEVER) {
-		log_refusal(&c, e, NULL);
+		log_refusal(c, e, NULL);
 		*refused = true;
 		return -EPERM;
 	}
-	if (names_private(e, &c))
+	if (names_private(e, c))
 		return -EBADF;
-	if (policy_has_paths(c.number))
-		return make_named(h, e, &c, refused);
-	if (!policy_allows(c.number, NULL, 0)) {
-		log_refusal(&c, e, NULL);
+	if (policy_has_paths(c->number))
+		return make_named(h, e, c, refused);
+	if (!policy_allows(c->number, NULL, 0)) {
+		log_refusal(c, e, NULL);
 		*refused = true;
 		return -EPERM;
 	}
-	int64_t result = make_with_care(h, &c);
-	if (c.number == SYS_wait4 || c.number == SYS_waitid)
+	int64_t result = make_with_care(h, c);
+	if (c->number == SYS_wait4 || c->number == SYS_waitid)
 		proxy_tell_children(); /* as on Linux, where SIGCHLD comes before the child can be waited for */
 	return result;
 }

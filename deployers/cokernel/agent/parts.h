@@ -140,8 +140,8 @@ struct call {
 	uint64_t number, arguments[6];
 	uint32_t thread; /* of the program, for messages */
 };
-/* Makes the call if that is allowed: its result or -errno. (refused): not allowed, and said so. */
-int64_t call_make(struct hrt *h, const struct call *c, bool *refused);
+/* Makes the call if that is allowed: its result or -errno. (refused): not allowed, and said so. May change (c)'s arguments. */
+int64_t call_make(struct hrt *h, struct call *c, bool *refused);
 
 /* fork.c: (from): address of struct guest_fork. The child's id or -errno. */
 int64_t fork_program(struct hrt *h, uint64_t from);

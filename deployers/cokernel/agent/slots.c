@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * slots.c: delegated calls. Each slot that is used has a thread: it waits for a request, makes the call, and puts the result
- * there. It spins a little before it sleeps, since a call that follows another closely is then served without an interrupt;
- * no more threads spin than there are CPUs, for a spinning one keeps others from work.
+ * there. It spins before it sleeps, since a call that follows another closely is then served without an interrupt: twice as long
+ * as lay between calls of late, if that is less than the configured limit, else hardly. No more threads spin than there are CPUs,
+ * for a spinning one keeps others from work.
  *
  * agent_asleep is 1 whenever the thread does not look at the slot: asleep, or in a call, so that the HRT rings for a
- * cancel too. The thread `attend` hears of slots that have no thread yet, and of cancels: those it interrupts by a signal, and
- * again until the call has ended, because a signal that comes just before the call is made has no effect. A call that was cancelled
- * before it began is made all the same: it fails only if it would wait, as on Linux, where a pending signal does not keep write()
- * from writing.
+ * cancel too. It is 0 from just before an answer on, since the next call may follow sooner than the thread is back at its
+ * spinning, and a bell costs more than the call. The thread `attend` hears of slots that have no thread yet, and of cancels:
+ * those it interrupts by a signal, and again until the call has ended, because a signal that comes just before the call is
+ * made has no effect. A call that was cancelled before it began is made all the same: it fails only if it would wait, as on
+ * Linux, where a pending signal does not keep write() from writing.
  */
 #include "deployers/cokernel/agent/parts.h"
 #include "deployers/cokernel/agent/tables.h"
@@ -21,12 +23,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define LOOKS	    400
+#define SPIN_MIN_US 20
+
 enum { OUTSIDE, INSIDE, SIGNALLED };
 
 struct server {
 	uint32_t number;
 	int tid; /* 0: not started */
 	int where;
+	uint64_t ended, apart; /* TSC: when the last call had been made; what lay between calls, on average */
 	pthread_mutex_t signalling; /* held around the look at (where) and the signal */
 };
 
@@ -35,19 +41,46 @@ static struct server servers[GUEST_SLOTS_MAX];
 static int spinning, cpus;
 static bool late; /* a call was begun that had been cancelled before, which `attend` may not have heard of */
 
-static uint32_t state_of(struct guest_slot *s)
+static uint32_t state_of(const struct guest_slot *s)
 {
 	return __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
 }
 
-static bool spin_for(struct guest_slot *s)
+/* The clock and a pause may both leave the VM, and cost more than a call: they come after as many looks as most calls need. */
+static bool look(const struct guest_slot *s)
 {
-	uint64_t until = tsc_now() + hrt->info.tsc_khz * hrt->config->spin_us / 1000;
-	bool found = false;
+	for (int i = 0; i < LOOKS; i++)
+		if (state_of(s) == GUEST_SLOT_REQUEST)
+			return true;
+	return false;
+}
 
+static bool spin_until(const struct guest_slot *s, uint64_t until)
+{
+	while (tsc_now() < until) {
+		if (look(s))
+			return true;
+		__builtin_ia32_pause();
+	}
+	return false;
+}
+
+static uint64_t ticks(uint64_t us)
+{
+	return hrt->info.tsc_khz * us / 1000;
+}
+
+static bool spin_for(const struct server *me, const struct guest_slot *s)
+{
+	uint64_t most = ticks(hrt->config->spin_us), time = ticks(SPIN_MIN_US) + 2 * me->apart;
+	bool found = look(s);
+
+	if (found)
+		return true;
+	if (me->apart > most)
+		time = ticks(SPIN_MIN_US);
 	if (__atomic_add_fetch(&spinning, 1, __ATOMIC_RELAXED) <= cpus)
-		while (!(found = state_of(s) == GUEST_SLOT_REQUEST) && tsc_now() < until)
-			__builtin_ia32_pause();
+		found = spin_until(s, me->ended + (time < most ? time : most));
 	__atomic_sub_fetch(&spinning, 1, __ATOMIC_RELAXED);
 	return found;
 }
@@ -57,13 +90,24 @@ static bool next_request(struct server *me, struct guest_slot *s)
 {
 	struct cokernel_wait w = { me->number, 0 };
 
-	__atomic_store_n(&s->agent_asleep, 0, __ATOMIC_RELAXED);
-	bool found = spin_for(s);
+	if (spin_for(me, s)) {
+		__atomic_store_n(&s->agent_asleep, 1,
+			__ATOMIC_RELAXED); /* before (where) is INSIDE, and (cancel) looked at */
+		return true;
+	}
 	__atomic_store_n(&s->agent_asleep, 1, __ATOMIC_SEQ_CST);
-	while (!found && !(found = state_of(s) == GUEST_SLOT_REQUEST))
+	while (state_of(s) != GUEST_SLOT_REQUEST)
 		if (ioctl(hrt->device, COKERNEL_WAIT, &w) < 0 && errno == ECANCELED)
 			return false;
 	return true;
+}
+
+/* Long ones count as a little more than the limit, so that they are soon forgotten. */
+static void learn(struct server *me, uint64_t now)
+{
+	uint64_t apart = now - me->ended, most = 2 * ticks(hrt->config->spin_us);
+
+	me->apart = (3 * me->apart + (apart < most ? apart : most)) / 4;
 }
 
 static void leave(struct server *me)
@@ -81,16 +125,18 @@ static int64_t make(struct server *me, struct guest_slot *s)
 	bool refused = false;
 	uint64_t began = tsc_now();
 
+	learn(me, began);
 	memcpy(c.arguments, s->arguments, sizeof(c.arguments));
 	__atomic_store_n(&me->where, INSIDE, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&s->cancel, __ATOMIC_SEQ_CST))
 		__atomic_store_n(&late, true, __ATOMIC_SEQ_CST);
 	int64_t result = call_make(hrt, &c, &refused);
 	leave(me);
+	me->ended = tsc_now();
 	if (c.number == GUEST_CALL_FORK)
 		c.number = SYS_fork;
 	if (c.number != GUEST_CALL_FORGET)
-		count_call(c.number, tsc_now() - began, result, refused);
+		count_call(c.number, me->ended - began, result, refused);
 	return result;
 }
 
@@ -99,7 +145,9 @@ static void answer(struct server *me, struct guest_slot *s)
 	int64_t result = make(me, s);
 
 	s->result = result;
-	__atomic_store_n(&s->cancel, 0, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&s->cancel, __ATOMIC_RELAXED)) /* each write takes the line from the other CPU */
+		__atomic_store_n(&s->cancel, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->agent_asleep, 0, __ATOMIC_RELAXED); /* next_request comes before any sleep */
 	__atomic_store_n(&s->state, GUEST_SLOT_DONE, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&s->hrt_asleep, __ATOMIC_SEQ_CST))
 		hrt_kick(hrt, s->apic);

@@ -24,6 +24,7 @@
 
 #define ASK_LIMIT (30 * HZ) /* the HRT may read a file for it */
 #define SPIN_NS	  20000
+#define LOOKS	  400 /* before the clock is read, which may leave the VM */
 #define AROUND	  (64ul << 10)
 
 struct found {
@@ -93,7 +94,7 @@ static int ask(struct lease *l, unsigned long address, bool write)
 	struct waiter *w;
 	struct guest_slot *slot = bell_slot(l, &w);
 	u64 until = ktime_get_ns() + SPIN_NS;
-	u32 apic, vector, state;
+	u32 apic, vector, state, looks;
 
 	if (!slot || READ_ONCE(l->stopped))
 		return -EFAULT;
@@ -108,8 +109,9 @@ static int ask(struct lease *l, unsigned long address, bool write)
 	vector = READ_ONCE(l->area->hrt_vector);
 	if (READ_ONCE(slot->hrt_asleep) && vector)
 		cpus_kick(l, apic, vector);
-	while (!is_answered(l, slot) && ktime_get_ns() < until && !need_resched())
-		cpu_relax();
+	for (looks = 0; !is_answered(l, slot); looks++)
+		if (looks % LOOKS == 0 && (ktime_get_ns() >= until || need_resched()))
+			break;
 	if (!is_answered(l, slot) &&
 		wait_event_killable_timeout(w->queue, is_answered(l, slot), ASK_LIMIT) <= 0)
 		return -EFAULT;

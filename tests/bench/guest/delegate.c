@@ -4,6 +4,7 @@
  * delegated, on Linux they are ordinary. Prints a line for each: NUMBER UNIT and what it is; the best of some rounds.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,7 +79,8 @@ static uint64_t scattered(void)
 	uint64_t begin = now();
 
 	for (int i = 0; i < SMALLS; i++)
-		check(fd >= 0 && pread(fd, piece, SMALL, (off_t)(i * 1237 % SMALLS) * SMALL) == SMALL, "pread");
+		check(fd >= 0 && pread(fd, piece, SMALL, (off_t)(i * 1237 % SMALLS) * SMALL) == SMALL,
+			"pread");
 	uint64_t took = (now() - begin) / SMALLS;
 	close(fd);
 	return took;
@@ -98,6 +100,33 @@ static uint64_t mapped(void)
 	uint64_t took = now() - begin;
 	close(fd);
 	return took;
+}
+
+static int ends[2];
+
+static void *drain(void *unused)
+{
+	static char in[PIECE];
+
+	while (read(ends[0], in, PIECE) > 0)
+		;
+	return unused;
+}
+
+/* To another thread of the program. */
+static uint64_t piped(void)
+{
+	uint64_t begin = now();
+	pthread_t reader;
+
+	check(pipe(ends) == 0, "pipe");
+	check(pthread_create(&reader, NULL, drain, NULL) == 0, "pthread_create");
+	for (int i = 0; i < PIECES; i++)
+		check(write(ends[1], piece, PIECE) == PIECE, "write to a pipe");
+	close(ends[1]);
+	pthread_join(reader, NULL);
+	close(ends[0]);
+	return now() - begin;
 }
 
 static uint64_t best(uint64_t (*measure)(void))
@@ -126,6 +155,7 @@ int main(void)
 	rate(reads, "read, 64 KiB at a time");
 	printf("%llu ns pread of 4 KiB\n", (unsigned long long)best(scattered));
 	rate(mapped, "mapped file, each page touched");
+	rate(piped, "pipe to another thread, 64 KiB at a time");
 	unlink(FILENAME);
 	return 0;
 }

@@ -211,11 +211,9 @@ static void cancel(void)
 		sleep_ms(i % 4 * 20);
 		__atomic_store_n(&s->cancel, 1, __ATOMIC_SEQ_CST);
 		__atomic_fetch_or(&area->pending[0], 1ull << 5, __ATOMIC_SEQ_CST);
-		if (s->agent_asleep) {
-			volatile uint32_t *apic = at(0xfee00000);
-			apic[0x310 / 4] = area->ros_apic << 24;
-			apic[0x300 / 4] = area->ros_vector;
-		}
+		volatile uint32_t *apic = at(0xfee00000);
+		apic[0x310 / 4] = area->ros_apic << 24;
+		apic[0x300 / 4] = area->ros_vector;
 		result = slot_end(5);
 		if (result != -4) {
 			print_number("cancelled call: ", (uint64_t)result, "\n");

@@ -39,6 +39,11 @@ uint64_t clock_wall(void)
 	return wall_start + clock_ns();
 }
 
+struct clock_terms clock_terms(void)
+{
+	return (struct clock_terms){ tsc_start, tsc_mult, wall_start };
+}
+
 static unsigned rtc_read(uint8_t reg)
 {
 	uint8_t v;

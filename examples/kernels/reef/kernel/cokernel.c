@@ -223,9 +223,8 @@ void cokernel_ring_now(unsigned number)
 
 void cokernel_ring(unsigned number, const uint32_t *asleep)
 {
-	__atomic_fetch_or(&cokernel->pending[number / 64], 1ull << number % 64, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(asleep, __ATOMIC_SEQ_CST))
-		apic_send(cokernel->ros_apic, APIC_FIXED | (cokernel->ros_vector & 0xff));
+		cokernel_ring_now(number);
 }
 
 void cokernel_interrupt(void)

@@ -11,12 +11,13 @@
 #include "elf.h"
 #include "syscall.h"
 
-#define SPIN_NS 30000ull
+#define SPIN_NS 100000ull /* an agent that has to be woken takes most of that */
+#define LOOKS	400
 
-static struct lock lock; /* guards the next two */
+static struct wait_queue waiting; /* for a slot; its lock guards the next two */
 static uint16_t free_slots[GUEST_SLOTS_MAX];
-static unsigned free_count, slots;
-static struct semaphore available; /* counts them */
+static unsigned free_count;
+static unsigned slots;
 static struct wait_queue sleepers; /* key: the slot's number */
 
 bool delegate_there(void)
@@ -29,28 +30,40 @@ void delegate_init(void)
 	slots = cokernel_slots();
 	for (unsigned i = slots; i > 1; i--) /* slot 0 is the rings' */
 		free_slots[free_count++] = (uint16_t)(i - 1);
-	available.count = (int)free_count;
+}
+
+static unsigned wait_for_slot(void)
+{
+	for (;;) {
+		uint64_t flags = wait_begin(&waiting, NEVER);
+
+		if (free_count) {
+			unsigned slot = free_slots[--free_count];
+
+			wait_not(&waiting, flags);
+			return slot;
+		}
+		wait_on(&waiting, 0, flags);
+	}
 }
 
 static unsigned take_slot(void)
 {
-	unsigned slot;
-	uint64_t flags;
+	uint64_t flags = lock_save(&waiting.lock);
+	unsigned slot = free_count ? free_slots[--free_count] : 0;
 
-	semaphore_down(&available);
-	flags = lock_save(&lock);
-	slot = free_slots[--free_count];
-	lock_restore(&lock, flags);
-	return slot;
+	lock_restore(&waiting.lock, flags);
+	return slot ? slot : wait_for_slot();
 }
 
 static void give_slot(unsigned slot)
 {
-	uint64_t flags = lock_save(&lock);
+	uint64_t flags = lock_save(&waiting.lock);
 
 	free_slots[free_count++] = (uint16_t)slot;
-	lock_restore(&lock, flags);
-	semaphore_up(&available);
+	if (waiting.first)
+		wake_locked(&waiting, 0, 1);
+	lock_restore(&waiting.lock, flags);
 }
 
 static uint32_t state_of(const struct guest_slot *s)
@@ -71,20 +84,21 @@ static void say(unsigned number, struct guest_slot *s, uint32_t state)
 	cokernel_ring(number, &s->agent_asleep);
 }
 
+/* The clock and a pause may both leave the VM, and cost more than a call: they come after as many looks as most calls need. */
 static bool spin(const struct guest_slot *s)
 {
-	uint64_t end = read_tsc() + SPIN_NS * tsc_khz / 1000000;
+	uint64_t now, end = 0;
 
-	while (read_tsc() < end) {
-		for (int i = 0; i < 16; i++) {
+	for (;;) {
+		for (int i = 0; i < LOOKS; i++)
 			if (ours(s))
 				return true;
-			pause_cpu();
-		}
-		if (this_cpu()->queued)
+		now = read_tsc();
+		end = end ? end : now + SPIN_NS * tsc_khz / 1000000;
+		if (now >= end || this_cpu()->queued)
 			return false;
+		pause_cpu();
 	}
-	return false;
 }
 
 /* Until the slot is ours. A signal ends it early: -EINTR. */
@@ -137,9 +151,12 @@ long delegate_call(uint64_t call, const uint64_t arguments[6])
 	long result;
 
 	s->number = call;
-	memcpy(s->arguments, arguments, sizeof(s->arguments));
-	s->cancel = 0;
-	s->thread = current_thread()->id;
+	for (int i = 0; i < 6; i++)
+		s->arguments[i] = arguments[i];
+	if (s->cancel) /* each write takes the line from the other CPU */
+		s->cancel = 0;
+	if (s->thread != current_thread()->id)
+		s->thread = current_thread()->id;
 	say(number, s, GUEST_SLOT_REQUEST);
 	for (;;) {
 		if (!spin(s) && sleep(number, s, !cancelled)) {

@@ -21,6 +21,7 @@ long elf_load(struct file *file, const char *path, bool is_interpreter, struct e
 /* program.c */
 long program_brk(uint64_t wanted);
 void program_brk_now(uint64_t *start, uint64_t *now);
+uint64_t vdso_add(void); /* vdso.c: where it is among the program's addresses; 0: no room */
 extern uint64_t program_name; /* where its path is among its own addresses */
 extern bool program_runs;     /* an ELF program, not an application linked with the kernel */
 /* Opens a file for reading, by the delegate if there is one. */

@@ -228,6 +228,10 @@ void smp_flush_here(struct cpu *c);
 /* clock.c: nanoseconds since the start; timers. */
 void clock_init(void);
 uint64_t clock_ns(void);
+struct clock_terms { /* nanoseconds: (TSC - start) * mult >> 32; since 1970: and wall */
+	uint64_t start, mult, wall;
+};
+struct clock_terms clock_terms(void);
 uint64_t clock_wall(void); /* nanoseconds since 1970, by the machine's clock; 0 at the start if it has none */
 extern const uint64_t slice_ns;    /* the scheduler's time slice */
 extern uint64_t tsc_khz;

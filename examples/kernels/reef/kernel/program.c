@@ -15,6 +15,7 @@
 
 enum {
 	AT_NULL = 0,
+	AT_IGNORE,
 	AT_PHDR = 3,
 	AT_PHENT,
 	AT_PHNUM,
@@ -32,6 +33,7 @@ enum {
 	AT_SECURE = 23,
 	AT_RANDOM = 25,
 	AT_EXECFN = 31,
+	AT_SYSINFO_EHDR = 33,
 	AT_MINSIGSTKSZ = 51
 };
 
@@ -167,7 +169,7 @@ static void strings(struct builder *b, char *const *list)
 static void auxiliary(struct builder *b, const struct elf_image *program, const struct elf_image *interpreter,
 	const char *path)
 {
-	uint64_t random[2];
+	uint64_t random[2], library = vdso_add();
 
 	random_bytes(random, sizeof(random));
 	program_name = push_bytes(b, path, strlen(path) + 1);
@@ -176,7 +178,7 @@ static void auxiliary(struct builder *b, const struct elf_image *program, const 
 		AT_ENTRY, program->entry, AT_UID, 0, AT_EUID, 0, AT_GID, 0, AT_EGID, 0, AT_SECURE, 0,
 		AT_CLKTCK, 100, AT_HWCAP, cpuid(1, 0).d, AT_MINSIGSTKSZ, fpu_len + 1024, AT_RANDOM,
 		push_bytes(b, random, sizeof(random)), AT_PLATFORM, push_bytes(b, "x86_64", 7), AT_EXECFN,
-		program_name, AT_NULL, 0 };
+		program_name, library ? AT_SYSINFO_EHDR : AT_IGNORE, library, AT_NULL, 0 };
 
 	for (unsigned i = 0; i < sizeof(auxv) / sizeof(auxv[0]); i++)
 		word(b, auxv[i]);

@@ -448,28 +448,42 @@ void region_settle(void)
 	}
 }
 
-/* Copies what was read into pages, where none are yet. */
-static bool put_pages(uint64_t start, uint64_t end, const struct backing *b, const char *from)
+/* Gives what was read its addresses, where nothing is yet, page by page; the rest is free again. */
+static bool put_pages(uint64_t start, uint64_t end, const struct backing *b, char *from)
 {
 	bool ok = true;
 	uint64_t flags = lock_save(&lock);
 
-	for (uint64_t a = start; a < end && ok; a += PAGE, from += PAGE) {
+	for (uint64_t a = start; a < end; a += PAGE, from += PAGE) {
 		uint64_t i = find(a);
-		void *p;
+		bool ours = i < count && table[i].start <= a && table[i].backing == b &&
+			    table[i].protection && !paging_mapped(a);
 
-		if (i == count || table[i].start > a || table[i].backing != b || paging_mapped(a))
-			continue;
-		p = page_alloc(0);
-		ok = p;
-		if (!p)
-			break;
-		memcpy(p, from, PAGE);
-		if (paging_map(a, physical(p), false, entry_flags(table[i].protection)))
-			page_free(p, 0);
+		if (ours && paging_map(a, physical(from), false, entry_flags(table[i].protection)))
+			ours = ok = false;
+		if (!ours)
+			page_free(from, 0);
 	}
 	lock_restore(&lock, flags);
 	return ok;
+}
+
+/* What lies behind the file's end is zero. */
+static bool read_whole(struct file *file, char *buf, uint64_t len, uint64_t offset)
+{
+	uint64_t done = 0;
+
+	while (done < len) {
+		long n = file->ops->pread(file, buf + done, len - done, offset + done);
+
+		if (n < 0)
+			return false;
+		if (!n)
+			break;
+		done += (uint64_t)n;
+	}
+	memset(buf + done, 0, len - done);
+	return true;
 }
 
 bool region_page_in(uint64_t a)
@@ -491,21 +505,12 @@ bool region_page_in(uint64_t a)
 	offset = table[i].offset + (start - table[i].start);
 	file = file_ref(b->file);
 	lock_restore(&lock, flags);
-	buf = page_alloc_len(AROUND);
-	ok = buf;
+	buf = page_alloc_len(end - start);
+	ok = buf && read_whole(file, buf, end - start, offset);
 	if (ok)
-		memset(buf, 0, AROUND);
-	for (uint64_t done = 0; ok && done < end - start;) {
-		long n = file->ops->pread(file, buf + done, end - start - done, offset + done);
-
-		ok = n >= 0;
-		if (n <= 0)
-			break;
-		done += (uint64_t)n;
-	}
-	ok = ok && put_pages(start, end, b, buf);
-	if (buf)
-		page_free_len(buf, AROUND);
+		ok = put_pages(start, end, b, buf);
+	else if (buf)
+		page_free_len(buf, end - start);
 	file_put(file);
 	return ok;
 }
