@@ -75,6 +75,13 @@ void qemu_reset(struct qemu *q, uint64_t id)
 	qmp_send(q->qmp, id, "system_reset", NULL);
 }
 
+/* The answer comes with the status: `state` says paused before the write to ctl returns. */
+static void pause_machine(struct qemu *q, uint64_t id)
+{
+	qmp_send(q->qmp, QMP_QUIET, "stop", NULL);
+	qmp_send(q->qmp, id, "query-status", NULL);
+}
+
 bool qemu_command(struct qemu *q, uint64_t number, const char *word)
 {
 	uint64_t id = number + QMP_DAEMON;
@@ -90,8 +97,10 @@ bool qemu_command(struct qemu *q, uint64_t number, const char *word)
 		monitor_answer(q->mon, number, -EAGAIN, "the machine has not been started yet");
 	else if (!strcmp(word, "reset"))
 		qemu_reset(q, id);
+	else if (!strcmp(word, "resume"))
+		qmp_send(q->qmp, id, "cont", NULL);
 	else
-		qmp_send(q->qmp, id, !strcmp(word, "pause") ? "stop" : "cont", NULL);
+		pause_machine(q, id);
 	return true;
 }
 
@@ -201,6 +210,8 @@ static void on_reply(void *arg, uint64_t id, const char *line, const char *error
 	char running[8];
 
 	if (id >= QMP_DAEMON) {
+		if (!error)
+			now_stopped(q, line); /* if it was to be paused */
 		monitor_answer(q->mon, id - QMP_DAEMON, error ? -EIO : 0, error);
 		return;
 	}
