@@ -4,19 +4,9 @@
 # splitVM's deployer and an agent that does as it likes: fakevm stands in for QEMU, so that all that a real agent says only when
 # it is broken or hostile is said, and quickly.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../split.sh"
 
-[ -e "$BUILD/stage/linux/kernel.conf" ] || skip_all "there is no kernel linux, which lends the ROS its image"
-
-# A kernel that says that it can; and any bzImage for a ROS.
-mkdir -p "$T/k"
-cp -r "$BUILD/stage/hello/." "$T/k"
-chmod -R u+w "$T/k"
-sed -i 's/^name = .*/name = fake/; s/^modes = .*/modes = fullVM splitVM/; /^stdout =/d' "$T/k/kernel.conf"
-printf 'cmdline = quiet\n' >>"$T/k/kernel.conf"
-cp -r "$REGISTRY" "$T/registry"
-chmod -R u+w "$T/registry"
-ok "a kernel for splitVM" "$DIVERFS" publish "$T/k" "$T/registry"
-REGISTRY=$T/registry
+publish_fake 'cmdline = quiet'
 
 # An archive that tries everything.
 mkdir -p "$T/a/src/deep" && cd "$T/a" || exit 1

@@ -3,11 +3,9 @@
 # shellcheck disable=SC2034,SC2211
 # Linux programs as Debian ships them, unmodified, on reef in splitVM: the same results as here.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../split.sh"
 
-[ -e "$BUILD/stage/ros/kernel.conf" ] || skip_all "there is no kernel ros"
-[ -e "$BUILD/stage/reef/kernel.conf" ] || skip_all "there is no kernel reef"
-command -v mksquashfs >/dev/null || skip_all "no mksquashfs"
-SLOW=${SPLIT_SLOW:-120}
+needs_splitvm reef mksquashfs
 mount_registry
 
 on_reef() { # PROGRAM ARGUMENT...: with $OPTIONS

@@ -4,7 +4,7 @@
 # splitVM with a specialised kernel that fails in all the ways it can, through the mount: each is told in words, ends the instance
 # in a known state, leaves nothing behind, and the next deploy works. What the Linux beside it can do wrong: split-ros-faults.sh.
 . "$(dirname "$0")/../lib.sh"
-. "$(dirname "$0")/../faults.sh"
+. "$(dirname "$0")/../split.sh"
 
 split_begin
 faulty x

@@ -4,11 +4,10 @@
 # Programs in splitVM that start others: shells with pipelines and subshells, subprocesses, exec; what children may not do; and that
 # none is left.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../split.sh"
 
-[ -e "$BUILD/stage/ros/kernel.conf" ] || skip_all "there is no kernel ros"
-[ -e "$BUILD/stage/reef/kernel.conf" ] || skip_all "there is no kernel reef"
-command -v mksquashfs >/dev/null || skip_all "no mksquashfs"
 SLOW=${SPLIT_SLOW:-150}
+needs_splitvm reef mksquashfs
 mount_registry
 
 # On reef and here: the same output, and the same status. FILES: programs that PROGRAM starts.

@@ -4,7 +4,7 @@
 # splitVM and who is around it: two at once; what is typed before there is anybody to read it; a daemon that is killed and comes
 # back; unmounting while they run. (Words of ctl: split-words.sh; processes of a splitVM that are killed: split-faults.sh.)
 . "$(dirname "$0")/../lib.sh"
-. "$(dirname "$0")/../faults.sh"
+. "$(dirname "$0")/../split.sh"
 
 split_begin
 machines() { processes '^[^ ]*qemu-system' | sort -n; }

@@ -3,11 +3,10 @@
 # shellcheck disable=SC2016,SC2034,SC2211
 # What examples/programs/README.md shows, command by command; programs and scripts in src/, and what is missing there.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../split.sh"
 
-[ -e "$BUILD/stage/ros/kernel.conf" ] || skip_all "there is no kernel ros"
-[ -e "$BUILD/stage/reef/kernel.conf" ] || skip_all "there is no kernel reef"
-command -v mksquashfs >/dev/null || skip_all "no mksquashfs"
 SLOW=${SPLIT_SLOW:-150}
+needs_splitvm reef mksquashfs
 mount_registry
 
 # A command is a line that begins with "$ "; the lines below it, if any, are what it prints.

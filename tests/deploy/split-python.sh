@@ -3,11 +3,10 @@
 # shellcheck disable=SC2034,SC2211
 # The larger programs in splitVM: python3 with threads and imports, and memcached, served to a client on the host.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../split.sh"
 
-[ -e "$BUILD/stage/ros/kernel.conf" ] || skip_all "there is no kernel ros"
-[ -e "$BUILD/stage/reef/kernel.conf" ] || skip_all "there is no kernel reef"
-command -v mksquashfs >/dev/null || skip_all "no mksquashfs"
 SLOW=${SPLIT_SLOW:-150}
+needs_splitvm reef mksquashfs
 mount_registry
 
 python=/usr/bin/python3
@@ -40,16 +39,7 @@ else
 fi
 
 if command -v memcached >/dev/null && [ -x "$TOOLS/deploy/kvload" ]; then
-	instance mc 'kernel = reef' 'memory = 256M' 'net = user tcp:127.0.0.1:auto->11211' \
-		"exec = $(command -v memcached) -u root -l 0.0.0.0 -t 2 -m 64"
-	cd "$M/run/mc" || exit 1
-	ok "deploy" put splitVM deploy
-	port=$(sed -n 's/^forward tcp:127.0.0.1:\([0-9]*\)->.*/\1/p' status)
-	# shellcheck disable=SC2016
-	answers() { bash -c 'exec 3<>/dev/tcp/127.0.0.1/'"$port"' && echo version >&3 && IFS= read -t 5 -r line <&3 && [[ $line == VERSION* ]]'; }
-	wait_for "memcached answers" answers
-	ok "sets and gets from the host" "$TOOLS/deploy/kvload" "$port" 8 "${KV_PAIRS:-2000}"
-	like "the calls that matter" "$(sed -n '2,4p' syscalls | cut -d' ' -f1 | tr '\n' ' ')" 'sendmsg|read|epoll'
+	serve_memcached "${KV_PAIRS:-2000}"
 	ok "stop" put stop ctl
 	like "it ends" "$(cat wait)" '^(0|143|137)$'
 	cd / || exit 1

@@ -5,7 +5,7 @@
 # left. Each is told in words, and the next deploy works. A ROS that is like ours but for a program that does the damage
 # (tests/kernels/saboteur.c) is made for this.
 . "$(dirname "$0")/../lib.sh"
-. "$(dirname "$0")/../faults.sh"
+. "$(dirname "$0")/../split.sh"
 
 # ros NAME CMDLINE LINE...: our ROS with the files that LINEs name (pack.c) over its own
 ros() {

@@ -4,16 +4,9 @@
 # The words of ctl in each state of a splitVM: while its Linux comes up, while its kernel does, while that runs, and when all is
 # over. Each answers at once, in words when it is no, and none hangs. fakevm stands in for QEMU.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../split.sh"
 
-[ -e "$BUILD/stage/linux/kernel.conf" ] || skip_all "there is no kernel linux, which lends the ROS its image"
-mkdir -p "$T/k"
-cp -r "$BUILD/stage/hello/." "$T/k"
-chmod -R u+w "$T/k"
-sed -i 's/^name = .*/name = fake/; s/^modes = .*/modes = fullVM splitVM/; /^stdout =/d' "$T/k/kernel.conf"
-cp -r "$REGISTRY" "$T/registry"
-chmod -R u+w "$T/registry"
-ok "a kernel for splitVM" "$DIVERFS" publish "$T/k" "$T/registry"
-REGISTRY=$T/registry
+publish_fake
 
 begin() {
 	mount_registry -o "qemu=$TOOLS/deploy/fakevm"

@@ -4,10 +4,9 @@
 # splitVM: a machine split between a Linux and reef. What runs in fullVM runs there, with the same output; reef begins anew under
 # the living Linux; and its faults are told. (What a ROS that fails looks like: split-agent.sh, cokernel.sh.)
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../split.sh"
 
-[ -e "$BUILD/stage/ros/kernel.conf" ] || skip_all "there is no kernel ros"
-[ -e "$BUILD/stage/reef/kernel.conf" ] || skip_all "there is no kernel reef"
-SLOW=${SPLIT_SLOW:-120} # a Linux has to boot, perhaps on a busy host
+needs_splitvm reef
 mount_registry
 modes_known() { ! grep -q unknown "$M/modes"; }
 wait_for "modes are known" modes_known

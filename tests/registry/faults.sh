@@ -7,6 +7,7 @@
 #   ONLY    a regex: the cases of which the name is like it
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
+. "$(dirname "$0")/../layout.sh"
 
 SHARE=${SHARE:-3}
 ONLY=${ONLY:-.}
@@ -14,13 +15,6 @@ WORKERS=8
 L=$T/layout
 
 # --- what is read: a kernel for several machines, and one of which the sources come as they are ------------------
-oci=application/vnd.oci.image note=org.opencontainers.image
-blob() { # FILE TYPE [ANNOTATIONS]: puts it into the layout; its descriptor
-	local sum
-	sum=$(sha256sum <"$1" | cut -d' ' -f1)
-	cp "$1" "$L/blobs/sha256/$sum"
-	printf '{"mediaType":"%s","digest":"sha256:%s","size":%d,"annotations":{%s}}' "$2" "$sum" "$(stat -c %s "$1")" "${3:-}"
-}
 make_kernel "$T/k" art 1000000
 seq 1000 >>"$T/k/README.md" # so long that it does not come byte by byte
 digest=$("$DIVERFS" publish "$T/k" "$L" | grep -o 'sha256:[0-9a-f]*') || exit 1
@@ -33,13 +27,7 @@ mkdir -p "$T/s/app"
 head -c 400000 /dev/urandom >"$T/s/big"
 echo 'int main(void) { return 0; }' >"$T/s/app/main.c"
 tar czf "$T/src.tar.gz" -C "$T/s" .
-printf '{"schema":1,"name":"old","version":"1","arch":"x86_64","modes":["fullVM"],"boot":[],"files":[]}' >"$T/config"
-echo '# old' >"$T/readme"
-printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","artifactType":"application/vnd.diverfs.kernel.v1","config":%s,"layers":[%s,%s]}' \
-	$oci "$(blob "$T/config" application/vnd.diverfs.kernel.config.v1+json)" \
-	"$(blob "$T/readme" text/markdown "\"$note.title\":\"README.md\"")" \
-	"$(blob "$T/src.tar.gz" $oci.layer.v1.tar+gzip "\"$note.title\":\"src.tar.gz\"")" >"$T/manifest"
-old=$(blob "$T/manifest" $oci.manifest.v1+json "\"$note.ref.name\":\"old:1\"")
+old=$(pack_by_hand old "$(tar_gz "$T/src.tar.gz")")
 printf '{"schemaVersion":2,"manifests":[%s,%s]}' "$art" "$old" >"$L/index.json"
 
 blob_of() { # TYPE: the path of the first blob of this media type

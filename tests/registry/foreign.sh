@@ -5,18 +5,12 @@
 # only looks fetches metadata; the content is fetched once, and again when it was evicted.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
+. "$(dirname "$0")/../layout.sh"
 need nginx docker-registry skopeo
 
 L=$T/layout
 mkdir -p "$L/blobs/sha256" "$T/k/unikraft/bin" "$T/s/app"
 echo '{"imageLayoutVersion":"1.0.0"}' >"$L/oci-layout"
-blob() { # FILE TYPE [ANNOTATIONS]: puts it into the layout; its descriptor
-	local sum
-	sum=$(sha256sum <"$1" | cut -d' ' -f1)
-	cp "$1" "$L/blobs/sha256/$sum"
-	printf '{"mediaType":"%s","digest":"sha256:%s","size":%d,"annotations":{%s}}' "$2" "$sum" "$(stat -c %s "$1")" "${3:-}"
-}
-oci=application/vnd.oci.image note=org.opencontainers.image
 
 # The kernel of "hello" in kraftkit's clothes.
 cp "$BUILD/stage/hello/images/hello.elf" "$T/k/unikraft/bin/kernel"
@@ -35,13 +29,7 @@ head -c 3000000 /dev/urandom >"$T/s/big"
 head -c 20000 /dev/zero >"$T/s/zeros"
 cp "$BUILD/stage/hello/src/"*.c "$T/s/app/" 2>/dev/null || echo 'int main(void) { return 0; }' >"$T/s/app/main.c"
 tar czf "$T/src.tar.gz" -C "$T/s" .
-echo '# t' >"$T/readme"
-printf '{"schema":1,"name":"t","version":"1","arch":"x86_64","modes":["fullVM"],"boot":[],"files":[]}' >"$T/config"
-printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","artifactType":"application/vnd.diverfs.kernel.v1","config":%s,"layers":[%s,%s]}' \
-	$oci "$(blob "$T/config" application/vnd.diverfs.kernel.config.v1+json)" \
-	"$(blob "$T/readme" text/markdown "\"$note.title\":\"README.md\"")" \
-	"$(blob "$T/src.tar.gz" $oci.layer.v1.tar+gzip "\"$note.title\":\"src.tar.gz\"")" >"$T/manifest"
-ours=$(blob "$T/manifest" $oci.manifest.v1+json "\"$note.ref.name\":\"t:1\"")
+ours=$(pack_by_hand t "$(tar_gz "$T/src.tar.gz")")
 
 # The same, as skopeo makes zstd:chunked of it: with the older names of annotations, chunks by content, and holes.
 printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}' >"$T/image"
@@ -54,10 +42,7 @@ ok "skopeo makes zstd:chunked" skopeo copy -q --dest-compress --dest-compress-fo
 layer=$(sed 's/.*"layers":\[//; s/"annotations":{/&"org.opencontainers.image.title":"src.tar.zst",/; s/\]}$//' "$T/out/manifest.json")
 sum=$(grep -o 'sha256:[0-9a-f]*' <<<"$layer" | head -n 1 | cut -d: -f2)
 cp "$T/out/$sum" "$L/blobs/sha256/"
-printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","artifactType":"application/vnd.diverfs.kernel.v1","config":%s,"layers":[%s,%s]}' \
-	$oci "$(blob "$T/config" application/vnd.diverfs.kernel.config.v1+json)" \
-	"$(blob "$T/readme" text/markdown "\"$note.title\":\"README.md\"")" "$layer" >"$T/manifest"
-chunked=$(blob "$T/manifest" $oci.manifest.v1+json "\"$note.ref.name\":\"chunked:1\"")
+chunked=$(pack_by_hand chunked "$layer")
 
 # One kernel for several machines, with the kind of part that docker's builder adds; and one for others only.
 make_kernel "$T/arm" multi 1000

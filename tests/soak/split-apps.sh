@@ -6,9 +6,9 @@
 # SQLITE_SOURCE and LUA_SOURCE: where sources of sqlite3 and lua5.1 are unpacked (apt-get source sqlite3 lua5.1).
 # SPLIT_PARTS: which of the parts at the end, by default all.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../split.sh"
 
-[ -e "$BUILD/stage/ros/kernel.conf" ] || skip_all "there is no kernel ros"
-[ -e "$BUILD/stage/reef/kernel.conf" ] || skip_all "there is no kernel reef"
+needs_splitvm reef
 SLOW=${SPLIT_SLOW:-600}
 mount_registry
 chmod 755 "$T"
@@ -158,18 +158,7 @@ part_java() {
 }
 
 part_memcached() {
-	local port
-	instance mc 'kernel = reef' 'memory = 256M' 'net = user tcp:127.0.0.1:auto->11211' \
-		"exec = $(command -v memcached) -u root -l 0.0.0.0 -t 2 -m 64"
-	cd "$M/run/mc" || exit 1
-	ok "memcached" put splitVM deploy
-	port=$(sed -n 's/^forward tcp:127.0.0.1:\([0-9]*\)->.*/\1/p' status)
-	# shellcheck disable=SC2317
-	answers() { bash -c 'exec 3<>/dev/tcp/127.0.0.1/'"$port"' && echo version >&3 && IFS= read -t 5 -r line <&3 && [[ $line == VERSION* ]]'; }
-	wait_for "it answers" answers
-	ok "${SPLIT_PAIRS:-100000} pairs of set and get from the host" "$TOOLS/deploy/kvload" "$port" 8 "${SPLIT_PAIRS:-100000}"
-	sed 's/^/# /' "$T/.out"
-	like "the calls that matter" "$(sed -n '2,4p' syscalls | cut -d' ' -f1 | tr '\n' ' ')" 'sendmsg.*read|read.*sendmsg'
+	serve_memcached "${SPLIT_PAIRS:-100000}"
 	put stop ctl
 	cd / || exit 1
 }

@@ -3,10 +3,10 @@
 # shellcheck disable=SC2211
 # SOAK/2 whole machines of splitVM, and SOAK/5 kernels one after the other under one Linux: each comes up, and nothing is left.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../split.sh"
 
 n=${SOAK:-100}
-[ -e "$BUILD/stage/ros/kernel.conf" ] || skip_all "there is no kernel ros"
-[ -e "$BUILD/stage/reef/kernel.conf" ] || skip_all "there is no kernel reef"
+needs_splitvm reef
 mount_registry
 instance r 'kernel = reef' 'cpus = 2' 'args = echo line'
 cd "$M/run/r" || exit 1
