@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The tour of README.md and what follows it, command by command, in a home of its own: each succeeds, or says itself what to do if
 # it does not.
+# shellcheck disable=SC2034
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../split.sh"
 
@@ -14,7 +15,7 @@ over() { # the mount and what it serves, also if a command failed
 	cd "$T" || return
 	fusermount3 -u -z "$HOME/dive" 2>/dev/null
 }
-M=$HOME/dive
+M=$HOME/dive # which lib.sh unmounts
 
 # The commands act on one another (cd, &), so they are run in this shell.
 while IFS= read -r command <&3; do
