@@ -110,4 +110,11 @@ ok "deploy with a policy" put splitVM deploy
 timeout "$SLOW" cat wait >/dev/null
 like "with which there are no children" "$(timeout "$SLOW" cat events)" 'refused fork'
 cd / || exit 1
+
+# They may end all the time: what is told now and then is told all the same.
+instance b 'kernel = reef' 'memory = 128M' 'exec = /bin/bash -c "while :; do (:); done"'
+ok "deploy what begins children all the time" put splitVM "$M/run/b/deploy"
+counted() { grep -q '^fork ' "$M/run/b/syscalls"; }
+wait_for "its calls are counted meanwhile" counted
+ok "stop" put kill "$M/run/b/ctl"
 wait_for "nothing is left" no_process 'qemu-system|/diverfs-splitvm '
