@@ -59,35 +59,6 @@ else
 	skip "python3" "not installed"
 fi
 
-# A child is the program's as soon as its number is known, also for signals that the agent uses itself.
-cat >"$T/early.c" <<'END'
-#include <signal.h>
-#include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
-static volatile sig_atomic_t told;
-static void on_signal(int n) { told = n; }
-int main(void)
-{
-	int heard = 0, status;
-	signal(SIGUSR1, on_signal);
-	for (int i = 0; i < 40; i++) {
-		pid_t pid = fork();
-		if (!pid) {
-			while (!told)
-				usleep(1000);
-			_exit(told);
-		}
-		kill(pid, SIGUSR1);
-		heard += waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == SIGUSR1;
-	}
-	printf("%d\n", heard);
-	return 0;
-}
-END
-gcc -O2 -static -o "$T/early" "$T/early.c"
-same "a signal to a child that has only begun" "$T/early"
-
 # In an instance: what children write is in out/, what is left of them ends, and policies.
 instance f 'kernel = reef' 'memory = 128M' 'files = /bin/sleep' "exec = $(command -v busybox) sh /src/go"
 cd "$M/run/f" || exit 1
@@ -110,11 +81,4 @@ ok "deploy with a policy" put splitVM deploy
 timeout "$SLOW" cat wait >/dev/null
 like "with which there are no children" "$(timeout "$SLOW" cat events)" 'refused fork'
 cd / || exit 1
-
-# They may end all the time: what is told now and then is told all the same.
-instance b 'kernel = reef' 'memory = 128M' 'exec = /bin/bash -c "while :; do (:); done"'
-ok "deploy what begins children all the time" put splitVM "$M/run/b/deploy"
-counted() { grep -q '^fork ' "$M/run/b/syscalls"; }
-wait_for "its calls are counted meanwhile" counted
-ok "stop" put kill "$M/run/b/ctl"
 wait_for "nothing is left" no_process 'qemu-system|/diverfs-splitvm '
