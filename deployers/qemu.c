@@ -172,7 +172,8 @@ static void now_stopped(struct qemu *q, const char *line)
 	/* A machine that is ending stops too. */
 	if (*q->shutdown || q->killed || !json_find(line, "return.status", status, sizeof(status)))
 		return;
-	if (!strcmp(status, "paused") || !strcmp(status, "prelaunch")) { /* so it is called after a reset */
+	/* "prelaunch" is what it is before it runs (-S), and after a reset while it stands. */
+	if (!strcmp(status, "paused") || (q->running && !strcmp(status, "prelaunch"))) {
 		q->paused = true;
 		monitor_state(q->mon, "paused");
 	} else if (!strcmp(status, "internal-error") || !strcmp(status, "io-error") ||
@@ -184,7 +185,7 @@ static void now_stopped(struct qemu *q, const char *line)
 
 static void now_reset(struct qemu *q)
 {
-	if (q->halted)
+	if (q->halted && q->running) /* else it is about to be told so for the first time */
 		qmp_send(q->qmp, QMP_QUIET, "cont", NULL);
 	q->resetting = q->halted = false;
 	monitor_event(q->mon, "reset");
