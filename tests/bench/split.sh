@@ -61,9 +61,10 @@ split_libraries() { # PROGRAM
 	ldd "$1" | sed -n 's,^[^/]*\(/[^ ]*\) .*,\1,p' | while read -r file; do split_file "$file"; done
 }
 
-# What racket needs, and the programs, compiled.
+# What racket/base needs, and the programs, compiled.
 split_racket_files() {
-	echo /usr/share/racket/collects /etc/racket /usr/lib/racket/compiled /usr/lib/racket/{petite,scheme,racket}.boot "$G/racket"
+	local collects=/usr/share/racket/collects
+	echo $collects/{racket,syntax} /etc/racket /usr/lib/racket/compiled$collects/{racket,syntax} /usr/lib/racket/{petite,scheme,racket}.boot "$G/racket"
 }
 split_racket_list() {
 	mkdir -p "$G/racket"
