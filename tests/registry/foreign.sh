@@ -3,6 +3,7 @@
 # What other tools packed: a package of kraftkit is shown and launched, a kernel whose sources are a tar.gz is read, and of an
 # index for several machines the part for this one; from a directory, from a static server, and from a real registry; who
 # only looks fetches metadata; the content is fetched once, and again when it was evicted.
+# shellcheck disable=SC2154
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
 . "$(dirname "$0")/../layout.sh"
