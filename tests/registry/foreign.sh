@@ -128,6 +128,19 @@ is "64 that enter at once see the same" "$(for _ in $(seq 64); do find "$M/kerne
 ok "unmounts" unmount_registry
 rm -rf "$T/cache"
 
+# The kernel is given the content of a small file before its first open is answered, and never again: what then reads the file
+# would have to be answered by who waits for it.
+stores() { grep -c 'NOTIFY: code=4 ' "$T/debug"; }
+"$DIVERFS" -d -o "cache=$T/cache,state=$T/state" "http://$ADDR" "$M" >"$T/debug" 2>&1 &
+wait_for "mounts" mounted
+cat "$M/kernels/t/1/README.md" >/dev/null
+is "what is opened is given to the kernel" "$(stores)" 1
+ls "$M/kernels/t/1/src" >/dev/null
+cat "$M/kernels/t/1/README.md" >/dev/null
+is "and not once more when its directory is known better" "$(stores)" 1
+ok "unmounts" unmount_registry
+rm -rf "$T/cache"
+
 docker_registry "$T/reg"
 ok "skopeo copies the package" skopeo copy -q --all --preserve-digests --dest-tls-verify=false "oci:$L:unikraft/hello:0.16" \
 	"docker://$ADDR/unikraft/hello:0.16"
