@@ -2,52 +2,48 @@
 # shellcheck shell=bash disable=SC2154
 # shellcheck disable=SC2211
 #
-# split.sh: part of bench: Linux's programs, the same files, in three places: on reef in splitVM; natively in the ROS, which is
-# splitVM's machine, Linux and command line without reef; and on the same Linux in fullVM. Times are taken inside the machine, and
-# the best of some runs counts, taken in turns. C programs are there twice, linked with glibc and with musl; the faster counts, in
-# each place. Each prints lines: NUMBER UNIT what.
+# split.sh: part of bench: Linux's programs, the same files, in three places: on reef in splitVM; natively in the ROS of the same
+# splitVM, as a child of a program on reef that waits for it (guest/natively.c); and on the same Linux in fullVM. One CPU each.
+# Times are taken inside the machine, in turns; of all rounds the median counts. Each program prints lines: NUMBER UNIT what.
 #
 #   SPLIT    parts to run (start programs costs calls bzip2 racket); ONLY=split-calls is the same as ONLY=split SPLIT=calls
 #   GUESTS   a directory where the programs and kernels are kept for the next time (else they are made anew)
 
 SPLIT=${SPLIT:-start programs costs calls bzip2 racket}
+PLACES="split ros full"
 
-# --- the three places: CPUS PROGRAM ARGUMENT... ---
+# --- the three places: PROGRAM ARGUMENT... ; BESIDE: what it needs beside it, in splitVM ---
 
+run_split() { "$M/kernels/reef"/*/run -d splitVM -c 1 -o 'ros_memory = 1G' -o 'ros_cpus = 1' "$@" </dev/null; }
 on_split() {
-	local cpus=$1 program=$2
-	shift 2
-	"$M/kernels/reef"/*/run -d splitVM -c "$cpus" -m 256M -o "exec=$G/bin/$program" -- "$@" </dev/null
+	run_split -m 512M -o "files = ${BESIDE:-}" -o "exec = $1" -- "${@:2}"
 }
 on_ros() {
-	local name=$2
-	shift 2
-	"$M/kernels/native"/*/run -c 2 -m 1280M -o 'machine = pc' -- "$name" "$@" </dev/null
+	local libraries
+	libraries=$(ldd "$1" 2>/dev/null | sed -n 's,^[^/]*\(/[^ ]*\) .*,\1,p')
+	# shellcheck disable=SC2086
+	run_split -m 64M -o "files = ${BESIDE:-} $1 $(echo $libraries)" -o "exec = $G/bin/natively" -- "$@"
 }
 on_full() {
-	local cpus=$1 name=$2
-	shift 2
-	"$M/kernels/linux"/*/run -c "$cpus" -m 1G -o 'machine = pc' -- "$name" "$@" </dev/null
+	"$M/kernels/linux"/*/run -c 1 -m 1G -o 'machine = pc' -- "$@" </dev/null
 }
 
 # --- what is run there ---
 
 split_compile() {
-	local name libs t=$G/objects
+	local name t=$G/objects
 	mkdir -p "$t"
-	for libs in gcc musl-gcc; do
-		while read -r name; do
-			$libs -O2 -std=gnu11 "-Dmain=main_$name" -c -o "$t/$name.o" "examples/kernels/${name//_/-}/app/main.c" || return 1
-		done < <(sed -n 's/^#define PROGRAMS(P) //p' tests/bench/guest/shootout.c | tr -d 'P()' | tr ' ' '\n')
-		$libs -O2 -std=gnu11 -static -s -o "$G/bin/shootout.$libs" tests/bench/guest/shootout.c "$t"/*.o -lm || return 1
-		for name in costs delegate; do
-			$libs -O2 -std=gnu11 -static -s -o "$G/bin/$name.$libs" "tests/bench/guest/$name.c" -pthread || return 1
-		done
-		for name in shootout costs delegate; do split_file "$G/bin/$name.$libs" "bin/$name.$libs"; done
+	while read -r name; do
+		gcc -O2 -std=gnu11 "-Dmain=main_$name" -c -o "$t/$name.o" "examples/kernels/${name//_/-}/app/main.c" || return 1
+	done < <(sed -n 's/^#define PROGRAMS(P) //p' tests/bench/guest/shootout.c | tr -d 'P()' | tr ' ' '\n')
+	gcc -O2 -std=gnu11 -static -s -o "$G/bin/shootout" tests/bench/guest/shootout.c "$t"/*.o -lm || return 1
+	for name in costs delegate natively; do
+		gcc -O2 -std=gnu11 -static -s -o "$G/bin/$name" "tests/bench/guest/$name.c" -pthread || return 1
 	done
-	split_file "$(command -v bzip2)" bin/bzip2
+	for name in shootout costs delegate natively; do split_file "$G/bin/$name"; done
+	split_file "$(command -v bzip2)"
 	split_libraries "$(command -v bzip2)"
-	split_file "$G/input" input
+	split_file "$G/input"
 }
 
 # Lines for the initramfs.
@@ -61,9 +57,10 @@ split_libraries() { # PROGRAM
 	ldd "$1" | sed -n 's,^[^/]*\(/[^ ]*\) .*,\1,p' | while read -r file; do split_file "$file"; done
 }
 
-# What racket needs, and the programs, compiled.
+# What racket/base needs, and the programs, compiled.
 split_racket_files() {
-	echo /usr/share/racket/collects /etc/racket /usr/lib/racket/compiled /usr/lib/racket/{petite,scheme,racket}.boot "$G/racket"
+	local collects=/usr/share/racket/collects
+	echo $collects/{racket,syntax} /etc/racket /usr/lib/racket/compiled$collects/{racket,syntax} /usr/lib/racket/{petite,scheme,racket}.boot "$G/racket"
 }
 split_racket_list() {
 	mkdir -p "$G/racket"
@@ -74,7 +71,7 @@ split_racket_list() {
 	find $(split_racket_files) -type f | while read -r file; do split_file "$file"; done
 }
 
-# Two kernels: Linux, and it again in the ROS's shape.
+# Linux with the programs.
 split_guests() {
 	local line
 	mkdir -p "$G/bin" || return 1
@@ -85,13 +82,9 @@ split_guests() {
 	fi
 	awk '!seen[$1 $2]++' "$G/list" >"$G/list.once"
 	cp -r "$BUILD/stage/linux" "$G/linux"
-	sed -i 's/^cpus_max *=.*/cpus_max = 2/' "$G/linux/kernel.conf"
 	(echo; echo "cat '$G/list.once'") >>"$G/linux/src/list"
 	make -s -C "$G/linux/src" OUT="$G/linux/images" </dev/null >"$G/log" 2>&1 || { cat "$G/log"; return 1; }
-	cp -r "$G/linux" "$G/native"
-	line=$(sed -n 's/^cmdline *= *//p' "$BUILD/stage/ros/kernel.conf")
-	sed -i "s/^name *=.*/name = native/; s/^cmdline *=.*/cmdline = $line maxcpus=1 mem=1G/" "$G/native/kernel.conf"
-	for line in "$G/linux" "$G/native" "$BUILD/stage/reef" "$BUILD/stage/ros"; do
+	for line in "$G/linux" "$BUILD/stage/reef" "$BUILD/stage/ros"; do
 		"$BUILD/bin/diverfs" publish "$line" "$G/layout" >/dev/null || return 1
 	done
 	chmod -R go+rX "$G"
@@ -102,30 +95,37 @@ split_guests() {
 
 three_columns() { printf '%-44s %10s %10s %10s %7s  %s\n' "$@"; }
 
-# From what was printed in the three places, all runs: of a time the smallest counts, of a rate the largest.
+# From what was printed in the three places, all rounds.
 three() { # HEADING AIM [WHAT AIM]
 	three_columns "$1" splitVM ROS fullVM ratio "splitVM to ROS"
 	tr -d '\r' <"$T/three.split" | awk -v aim="$2" -v only="${3:-}" -v its="${4:-}" '
+	function median(what, place,    n, i, j, v) {
+		n = count[what, place]
+		for (i = 1; i <= n; i++) {
+			for (j = i; j > 1 && v[j - 1] > all[what, place, i]; j--)
+				v[j] = v[j - 1]
+			v[j] = all[what, place, i]
+		}
+		return n ? v[int((n + 1) / 2)] : 0
+	}
 	$2 !~ /^(ns|ms|MB\/s)$/ || $1 !~ /^[0-9]+$/ { next }
 	{
-		value = $1
+		value = $1 + 0
 		unit = $2
 		$1 = $2 = ""
 		what = substr($0, 3)
 		sub(/\r$/, "", what)
 		if (!(what in units))
-			names[++count] = what
+			names[++rows] = what
 		units[what] = unit
-		at = what SUBSEP FILENAME
-		if (!(at in best) || (unit == "MB/s" ? value > best[at] : value < best[at]))
-			best[at] = value
+		all[what, FILENAME, ++count[what, FILENAME]] = value
 	}
 	END {
-		for (i = 1; i <= count; i++) {
+		for (i = 1; i <= rows; i++) {
 			what = names[i]
-			s = best[what, ARGV[1]]
-			r = best[what, ARGV[2]]
-			f = best[what, ARGV[3]]
+			s = median(what, ARGV[1])
+			r = median(what, ARGV[2])
+			f = median(what, ARGV[3])
 			ratio = s && r ? sprintf("%.2f", units[what] == "MB/s" ? r / s : s / r) : "-"
 			goal = what == only ? its : aim
 			printf "%-44s %10s %10s %10s %7s  %s%s\n", what, s ? s : "-", r ? r : "-", f ? f : "-", ratio, \
@@ -136,21 +136,19 @@ three() { # HEADING AIM [WHAT AIM]
 
 # In turns, in the three places.
 split_turns() { # PROGRAM ARGUMENT...
-	local i k library
+	local i k
 	rm -f "$T"/three.*
-	for ((i = 0; i < (ROUNDS + 1) / 2; i++)); do
-		for library in gcc musl-gcc; do
-			for k in split ros full; do "on_$k" 1 "$1.$library" "${@:2}" >"$T/out" 2>"$T/err"; cat "$T/out" "$T/err" >>"$T/three.$k"; done
-		done
+	for ((i = 0; i < ROUNDS; i++)); do
+		for k in $PLACES; do "on_$k" "$@" >"$T/out" 2>"$T/err"; cat "$T/out" "$T/err" >>"$T/three.$k"; done
 	done
 }
 
 split_start() {
 	rm -f "$T"/first.*
 	for ((i = 0; i < ROUNDS; i++)); do
-		"$clock" first "$M/kernels/reef"/*/run -d splitVM -o exec="$G/bin/shootout.musl-gcc" -- mandelbrot:1 >>"$T/first.split"
-		"$clock" first "$M/kernels/linux"/*/run -c 1 -m 1G -o 'machine = pc' -- shootout.musl-gcc mandelbrot:1 >>"$T/first.linux"
-		ms "$M/kernels/reef"/*/run -d splitVM -o exec="$G/bin/shootout.musl-gcc" -- mandelbrot:1 >>"$T/first.exit"
+		"$clock" first "$M/kernels/reef"/*/run -d splitVM -o exec="$G/bin/shootout" -- mandelbrot:1 >>"$T/first.split"
+		"$clock" first "$M/kernels/linux"/*/run -c 1 -m 1G -o 'machine = pc' -- "$G/bin/shootout" mandelbrot:1 >>"$T/first.linux"
+		ms "$M/kernels/reef"/*/run -d splitVM -o exec="$G/bin/shootout" -- mandelbrot:1 >>"$T/first.exit"
 	done 2>/dev/null </dev/null
 	row "splitVM: launch to a program's first output" "$(median <"$T/first.split")" "$(median <"$T/first.linux")" ms \
 		"the same on Linux" "under 3000 ms"
@@ -165,55 +163,46 @@ split_start() {
 
 split_programs() {
 	# shellcheck disable=SC2086
-	split_turns shootout $programs
+	split_turns "$G/bin/shootout" $programs
 	three "a program's time, one CPU" 1.05
 }
 
 split_costs() {
-	split_turns costs
+	split_turns "$G/bin/costs"
 	three "threads, memory, time, one CPU" "less than 1"
 }
 
 split_calls() {
-	split_turns delegate
+	split_turns "$G/bin/delegate"
 	three "calls that Linux serves" "" getppid 2.5
 }
 
 split_racket() {
 	[ -d "$G/racket" ] || { echo "racket is left out: it is not installed"; return; }
-	rm -f "$T"/three.*
-	for ((i = 0; i < (ROUNDS + 1) / 2; i++)); do
-		"$M/kernels/reef"/*/run -d splitVM -m 512M -o "files=$(split_racket_files)" -o "exec=$(command -v racket)" -- \
-			"$G/racket/shootout.rkt" >>"$T/three.split"
-		on_ros 1 "$(command -v racket)" "$G/racket/shootout.rkt" >>"$T/three.ros"
-		on_full 1 "$(command -v racket)" "$G/racket/shootout.rkt" >>"$T/three.full"
-	done 2>/dev/null </dev/null
+	BESIDE=$(split_racket_files) split_turns "$(command -v racket)" "$G/racket/shootout.rkt"
 	three "Debian's racket, one CPU" 1.05
 }
 
-# From the host, since it is Debian's own program: with 20 MiB, less with nothing.
+# It says nothing itself of its time: natively does, but on reef, where it is the time of a machine less that of one that packs nothing.
 split_bzip2() {
-	local k file i
+	local i k file
 	: >"$G/empty"
 	rm -f "$T"/bz.* "$T"/three.*
-	for ((i = 0; i < (ROUNDS + 1) / 2; i++)); do
+	for ((i = 0; i < ROUNDS; i++)); do
 		for file in input empty; do
-			ms "$M/kernels/reef"/*/run -d splitVM -m 256M -o exec=/usr/bin/bzip2 -o "files=$G/$file" -- -k "$G/$file" >>"$T/bz.split.$file"
+			BESIDE=$G/$file ms on_split /usr/bin/bzip2 -k "$G/$file" >>"$T/bz.$file"
 		done
-		for k in ros full; do
-			ms "on_$k" 1 bzip2 -k /input >>"$T/bz.$k.input"
-			ms "on_$k" 1 bzip2 --version >>"$T/bz.$k.empty"
-		done
-	done 2>/dev/null </dev/null
-	for k in split ros full; do
-		echo "$(($(best "$T/bz.$k.input" | cut -d. -f1) - $(best "$T/bz.$k.empty" | cut -d. -f1))) ms bzip2 -k of 20 MiB, less its start" >"$T/three.$k"
-	done
+		BESIDE=$G/input on_ros /usr/bin/bzip2 -k "$G/input" >"$T/bz.ros" 2>&1
+		on_full "$G/bin/natively" /usr/bin/bzip2 -k "$G/input" >"$T/bz.full" 2>&1
+		for k in ros full; do sed -n 's/^it ran \([0-9]*\) ms.*/\1 ms bzip2 -k of 20 MiB/p' "$T/bz.$k" >>"$T/three.$k"; done
+	done 2>/dev/null
+	echo "$(($(median <"$T/bz.input" | cut -d. -f1) - $(median <"$T/bz.empty" | cut -d. -f1))) ms bzip2 -k of 20 MiB" >"$T/three.split"
 	three "Debian's bzip2, one CPU" 1.05
 }
 
 split() {
-	if [ ! -e "$BUILD/stage/ros/kernel.conf" ] || [ ! -e "$BUILD/stage/linux/images/vmlinuz" ] || ! command -v musl-gcc >/dev/null; then
-		echo "splitVM is left out: the kernels ros and linux (make ros linux) or musl-gcc are not there"
+	if [ ! -e "$BUILD/stage/ros/kernel.conf" ] || [ ! -e "$BUILD/stage/linux/images/vmlinuz" ]; then
+		echo "splitVM is left out: the kernels ros and linux (make ros linux) are not there"
 		return
 	fi
 	G=${GUESTS:-$T/guests}

@@ -68,6 +68,7 @@ void counts_send(struct hrt *h, int parent)
 	size_t n = 0;
 
 	_Static_assert(sizeof(all) <= AGENT_FRAME_MAX, "one frame has all");
+	slots_counted();
 	for (uint32_t i = 0; i < GUEST_CALLS; i++)
 		n += count_of(h, i, &all[n]);
 	wire_post(parent, AGENT_COUNTS, all, n * sizeof(all[0])); /* empty: a sign of life */

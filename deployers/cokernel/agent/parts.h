@@ -134,6 +134,7 @@ void proxy_tell_children(void);
 /* slots.c: serves delegated calls, a thread for each slot that is used */
 int slots_start(struct hrt *h);
 void slots_look(void); /* now and then, from one thread */
+void slots_counted(void); /* when this returns, every call that the HRT has the result of is counted */
 
 /* calls.c */
 struct call {

@@ -5,18 +5,20 @@
  * as lay between calls of late, if that is less than the configured limit, else hardly. No more threads spin than there are CPUs,
  * for a spinning one keeps others from work.
  *
- * agent_asleep is 1 whenever the thread does not look at the slot: asleep, or in a call, so that the HRT rings for a
- * cancel too. It is 0 from just before an answer on, since the next call may follow sooner than the thread is back at its
- * spinning, and a bell costs more than the call. The thread `attend` hears of slots that have no thread yet, and of cancels:
- * those it interrupts by a signal, and again until the call has ended, because a signal that comes just before the call is
- * made has no effect. A call that was cancelled before it began is made all the same: it fails only if it would wait, as on
- * Linux, where a pending signal does not keep write() from writing.
+ * agent_asleep is 1 only from just before the thread sleeps to just before it answers: were it 1 in each call, the HRT might see
+ * that when it has just asked, and a bell costs more than a call. The thread `attend` hears of slots that have no thread yet,
+ * and of cancels, for which the HRT rings in any case: those it interrupts by a signal, and again until the call has ended,
+ * because a signal that comes just before the call is made has no effect. A call that was cancelled before it began is made all
+ * the same: it fails only if it would wait, as on Linux, where a pending signal does not keep write() from writing.
+ *
+ * While a call is on its way the HRT does nothing else, so what can be done after the answer is done then.
  */
 #include "deployers/cokernel/agent/parts.h"
 #include "deployers/cokernel/agent/tables.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -26,13 +28,15 @@
 #define LOOKS	    400
 #define SPIN_MIN_US 20
 
-enum { OUTSIDE, INSIDE, SIGNALLED };
+enum { OUTSIDE, INSIDE, COUNTING };
 
 struct server {
 	uint32_t number;
-	int tid; /* 0: not started */
-	int where;
-	uint64_t ended, apart; /* TSC: when the last call had been made; what lay between calls, on average */
+	int tid;   /* 0: not started */
+	int where; /* INSIDE: in a call; COUNTING: it is answered, but not yet counted */
+	unsigned signals;	    /* that were, or are to be, sent */
+	unsigned taken;		    /* of them, by the thread */
+	uint64_t ended, apart;	    /* TSC: when the last call had been made; what lay between calls, on average */
 	pthread_mutex_t signalling; /* held around the look at (where) and the signal */
 };
 
@@ -40,6 +44,13 @@ static struct hrt *hrt;
 static struct server servers[GUEST_SLOTS_MAX];
 static int spinning, cpus;
 static bool late; /* a call was begun that had been cancelled before, which `attend` may not have heard of */
+
+/* What was written is seen before what comes next is read. As an instruction of its own: QEMU translates this one, but calls a
+ * function for an exchange, which is what compilers make of it. */
+static void settle(void)
+{
+	__asm__ volatile("mfence" ::: "memory");
+}
 
 static uint32_t state_of(const struct guest_slot *s)
 {
@@ -90,11 +101,8 @@ static bool next_request(struct server *me, struct guest_slot *s)
 {
 	struct cokernel_wait w = { me->number, 0 };
 
-	if (spin_for(me, s)) {
-		__atomic_store_n(&s->agent_asleep, 1,
-			__ATOMIC_RELAXED); /* before (where) is INSIDE, and (cancel) looked at */
+	if (spin_for(me, s))
 		return true;
-	}
 	__atomic_store_n(&s->agent_asleep, 1, __ATOMIC_SEQ_CST);
 	while (state_of(s) != GUEST_SLOT_REQUEST)
 		if (ioctl(hrt->device, COKERNEL_WAIT, &w) < 0 && errno == ECANCELED)
@@ -103,54 +111,67 @@ static bool next_request(struct server *me, struct guest_slot *s)
 }
 
 /* Long ones count as a little more than the limit, so that they are soon forgotten. */
-static void learn(struct server *me, uint64_t now)
+static void learn(struct server *me, uint64_t apart)
 {
-	uint64_t apart = now - me->ended, most = 2 * ticks(hrt->config->spin_us);
+	uint64_t most = 2 * ticks(hrt->config->spin_us);
 
 	me->apart = (3 * me->apart + (apart < most ? apart : most)) / 4;
 }
 
-static void leave(struct server *me)
+/* A signal that is still on its way comes now, not in the next call. */
+static void take_signals(struct server *me)
 {
-	if (__atomic_exchange_n(&me->where, OUTSIDE, __ATOMIC_SEQ_CST) != SIGNALLED)
+	unsigned signals = __atomic_load_n(&me->signals, __ATOMIC_RELAXED);
+
+	if (me->taken == signals)
 		return;
 	pthread_mutex_lock(&me->signalling);
+	me->taken = me->signals;
 	pthread_mutex_unlock(&me->signalling);
-	syscall(SYS_getppid); /* a signal that is still on its way comes now, not in the next call */
+	syscall(SYS_getppid);
 }
 
-static int64_t make(struct server *me, struct guest_slot *s)
+static void count(struct server *me, uint64_t began, uint64_t number, int64_t result, bool refused)
 {
-	struct call c = { .number = s->number, .thread = s->thread };
-	bool refused = false;
-	uint64_t began = tsc_now();
+	uint64_t before = me->ended;
 
-	learn(me, began);
-	memcpy(c.arguments, s->arguments, sizeof(c.arguments));
-	__atomic_store_n(&me->where, INSIDE, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&s->cancel, __ATOMIC_SEQ_CST))
-		__atomic_store_n(&late, true, __ATOMIC_SEQ_CST);
-	int64_t result = call_make(hrt, &c, &refused);
-	leave(me);
 	me->ended = tsc_now();
-	if (c.number == GUEST_CALL_FORK)
-		c.number = SYS_fork;
-	if (c.number != GUEST_CALL_FORGET)
-		count_call(c.number, me->ended - began, result, refused);
-	return result;
+	learn(me, began - before);
+	if (number == GUEST_CALL_FORK)
+		number = SYS_fork;
+	if (number != GUEST_CALL_FORGET)
+		count_call(number, me->ended - began, result, refused);
+	__atomic_store_n(&me->where, OUTSIDE, __ATOMIC_RELEASE);
 }
 
 static void answer(struct server *me, struct guest_slot *s)
 {
-	int64_t result = make(me, s);
+	struct call c = { s->number,
+		{ s->arguments[0], s->arguments[1], s->arguments[2], s->arguments[3], s->arguments[4],
+			s->arguments[5] },
+		s->thread };
+	uint64_t began = tsc_now(), number = c.number;
+	bool refused = false;
+
+	__atomic_store_n(&me->where, INSIDE, __ATOMIC_RELAXED);
+	settle();
+	if (__atomic_load_n(&s->cancel, __ATOMIC_RELAXED))
+		__atomic_store_n(&late, true, __ATOMIC_SEQ_CST);
+	int64_t result = call_make(hrt, &c, &refused);
 
 	s->result = result;
-	if (__atomic_load_n(&s->cancel, __ATOMIC_RELAXED)) /* each write takes the line from the other CPU */
+	/* Each write takes the line from the other CPU. */
+	if (__atomic_load_n(&s->cancel, __ATOMIC_RELAXED))
 		__atomic_store_n(&s->cancel, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->agent_asleep, 0, __ATOMIC_RELAXED); /* next_request comes before any sleep */
-	__atomic_store_n(&s->state, GUEST_SLOT_DONE, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&s->hrt_asleep, __ATOMIC_SEQ_CST))
+	if (__atomic_load_n(&s->agent_asleep, __ATOMIC_RELAXED))
+		__atomic_store_n(&s->agent_asleep, 0, __ATOMIC_RELAXED); /* next_request comes before any sleep */
+	__atomic_store_n(&me->where, COUNTING, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->state, GUEST_SLOT_DONE, __ATOMIC_RELEASE);
+	settle();
+	take_signals(me);
+	if (__atomic_load_n(&s->hrt_asleep, __ATOMIC_RELAXED))
 		hrt_kick(hrt, s->apic);
+	count(me, began, number, result, refused);
 }
 
 static void *serve(void *argument)
@@ -166,13 +187,12 @@ static void *serve(void *argument)
 	return NULL;
 }
 
+/* Either it is seen here that the call has ended, or there that a signal comes. */
 static void interrupt_call(struct server *s)
 {
-	int inside = INSIDE;
-
 	pthread_mutex_lock(&s->signalling);
-	__atomic_compare_exchange_n(&s->where, &inside, SIGNALLED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&s->where, __ATOMIC_SEQ_CST) == SIGNALLED)
+	__atomic_fetch_add(&s->signals, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&s->where, __ATOMIC_SEQ_CST) == INSIDE)
 		syscall(SYS_tgkill, getpid(), s->tid, SIGUSR1);
 	pthread_mutex_unlock(&s->signalling);
 }
@@ -224,6 +244,13 @@ void slots_look(void)
 	}
 	if (again)
 		__atomic_store_n(&late, true, __ATOMIC_SEQ_CST);
+}
+
+void slots_counted(void)
+{
+	for (uint32_t n = 1; n < hrt->at.slots; n++)
+		while (__atomic_load_n(&servers[n].where, __ATOMIC_ACQUIRE) == COUNTING)
+			sched_yield();
 }
 
 static void *attend(void *unused)

@@ -112,9 +112,12 @@ static int ask(struct lease *l, unsigned long address, bool write)
 	for (looks = 0; !is_answered(l, slot); looks++)
 		if (looks % LOOKS == 0 && (ktime_get_ns() >= until || need_resched()))
 			break;
-	if (!is_answered(l, slot) &&
-		wait_event_killable_timeout(w->queue, is_answered(l, slot), ASK_LIMIT) <= 0)
-		return -EFAULT;
+	if (!is_answered(l, slot)) {
+		WRITE_ONCE(slot->agent_asleep, 1); /* till the agent answers */
+		smp_mb();
+		if (wait_event_killable_timeout(w->queue, is_answered(l, slot), ASK_LIMIT) <= 0)
+			return -EFAULT;
+	}
 	if (READ_ONCE(slot->state) != GUEST_SLOT_FAULTED || READ_ONCE(l->stopped))
 		return -EFAULT;
 	return READ_ONCE(slot->result) ? -EFAULT : 0;

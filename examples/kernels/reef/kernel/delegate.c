@@ -5,6 +5,8 @@
  * of the program that is not there it asks for it in the same slot.
  *
  * Free slots are a stack, so that the one used last, whose agent is awake and warm, is used next.
+ *
+ * A call that is answered at once is made with interrupts off: to switch them costs more than the answer keeps them waiting.
  */
 #include "delegate.h"
 #include "cokernel.h"
@@ -47,23 +49,27 @@ static unsigned wait_for_slot(void)
 	}
 }
 
+/* Interrupts are off, unless it had to be waited for. */
 static unsigned take_slot(void)
 {
-	uint64_t flags = lock_save(&waiting.lock);
-	unsigned slot = free_count ? free_slots[--free_count] : 0;
+	unsigned slot;
 
-	lock_restore(&waiting.lock, flags);
-	return slot ? slot : wait_for_slot();
+	lock_take(&waiting.lock);
+	slot = free_count ? free_slots[--free_count] : 0;
+	lock_drop(&waiting.lock);
+	if (slot)
+		return slot;
+	irq_on();
+	return wait_for_slot();
 }
 
 static void give_slot(unsigned slot)
 {
-	uint64_t flags = lock_save(&waiting.lock);
-
+	lock_take(&waiting.lock);
 	free_slots[free_count++] = (uint16_t)slot;
 	if (waiting.first)
 		wake_locked(&waiting, 0, 1);
-	lock_restore(&waiting.lock, flags);
+	lock_drop(&waiting.lock);
 }
 
 static uint32_t state_of(const struct guest_slot *s)
@@ -78,10 +84,20 @@ static bool ours(const struct guest_slot *s)
 	return state == GUEST_SLOT_DONE || state == GUEST_SLOT_FAULT;
 }
 
+/* Not by an exchange, for which QEMU calls a function. */
 static void say(unsigned number, struct guest_slot *s, uint32_t state)
 {
-	__atomic_store_n(&s->state, state, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&s->state, state, __ATOMIC_RELEASE);
+	__asm__ volatile("mfence" ::: "memory");
 	cokernel_ring(number, &s->agent_asleep);
+}
+
+static bool look(const struct guest_slot *s)
+{
+	for (int i = 0; i < LOOKS; i++)
+		if (ours(s))
+			return true;
+	return false;
 }
 
 /* The clock and a pause may both leave the VM, and cost more than a call: they come after as many looks as most calls need. */
@@ -90,9 +106,8 @@ static bool spin(const struct guest_slot *s)
 	uint64_t now, end = 0;
 
 	for (;;) {
-		for (int i = 0; i < LOOKS; i++)
-			if (ours(s))
-				return true;
+		if (look(s))
+			return true;
 		now = read_tsc();
 		end = end ? end : now + SPIN_NS * tsc_khz / 1000000;
 		if (now >= end || this_cpu()->queued)
@@ -143,21 +158,11 @@ static void serve_fault(unsigned number, struct guest_slot *s)
 	say(number, s, GUEST_SLOT_FAULTED);
 }
 
-long delegate_call(uint64_t call, const uint64_t arguments[6])
+/* What follows when it was not answered at once. Interrupts are on. */
+static bool wait_for_answer(unsigned number, struct guest_slot *s)
 {
-	unsigned number = take_slot();
-	struct guest_slot *s = cokernel_slot(number);
 	bool cancelled = false;
-	long result;
 
-	s->number = call;
-	for (int i = 0; i < 6; i++)
-		s->arguments[i] = arguments[i];
-	if (s->cancel) /* each write takes the line from the other CPU */
-		s->cancel = 0;
-	if (s->thread != current_thread()->id)
-		s->thread = current_thread()->id;
-	say(number, s, GUEST_SLOT_REQUEST);
 	for (;;) {
 		if (!spin(s) && sleep(number, s, !cancelled)) {
 			cancelled = true;
@@ -166,8 +171,35 @@ long delegate_call(uint64_t call, const uint64_t arguments[6])
 			continue;
 		}
 		if (state_of(s) == GUEST_SLOT_DONE)
-			break;
+			return cancelled;
 		serve_fault(number, s);
+	}
+}
+
+/* Interrupts are off; they may be on when this returns. */
+static long call_in_slot(uint64_t call, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+	unsigned number = take_slot();
+	struct guest_slot *s = cokernel_slot(number);
+	bool cancelled = false;
+	long result;
+
+	s->number = call;
+	s->arguments[0] = a;
+	s->arguments[1] = b;
+	s->arguments[2] = c;
+	s->arguments[3] = d;
+	s->arguments[4] = e;
+	s->arguments[5] = f;
+	if (s->cancel) /* each write takes the line from the other CPU */
+		s->cancel = 0;
+	if (s->thread != current_thread()->id)
+		s->thread = current_thread()->id;
+	say(number, s, GUEST_SLOT_REQUEST);
+	if (!look(s) || state_of(s) != GUEST_SLOT_DONE) {
+		irq_on();
+		cancelled = wait_for_answer(number, s);
+		irq_off();
 	}
 	result = s->result;
 	__atomic_store_n(&s->state, GUEST_SLOT_FREE, __ATOMIC_RELEASE);
@@ -175,49 +207,58 @@ long delegate_call(uint64_t call, const uint64_t arguments[6])
 	return result == -EINTR && cancelled ? -ERESTART : result;
 }
 
-enum {
-	CALL_READ = 0,
-	CALL_POLL = 7,
-	CALL_PREAD = 17,
-	CALL_SELECT = 23,
-	CALL_RECVFROM = 45,
-	CALL_WAIT4 = 61,
-	CALL_GETDENTS = 217,
-	CALL_EPOLL_WAIT = 232,
-	CALL_WAITID = 247,
-	CALL_PSELECT = 270,
-	CALL_PPOLL = 271,
-	CALL_EPOLL_PWAIT = 281
-};
+long delegate_call(uint64_t call, const uint64_t arguments[6])
+{
+	const uint64_t *a = arguments;
+	uint64_t flags = irq_save();
+	long result = call_in_slot(call, a[0], a[1], a[2], a[3], a[4], a[5]);
+
+	irq_restore(flags);
+	return result;
+}
+
+/* Calls with which there is more to do. */
 #define TOUCH_MOST 0x400000u
+enum care { PLAIN, NAMES, FILLS, POLLS, WAITS };
+static const uint8_t cares[] = {
+	[2] = NAMES,   /* open */
+	[89] = NAMES,  /* readlink */
+	[257] = NAMES, /* openat */
+	[267] = NAMES, /* readlinkat */
+	[0] = FILLS,   /* read */
+	[17] = FILLS,  /* pread64 */
+	[45] = FILLS,  /* recvfrom */
+	[217] = FILLS, /* getdents64 */
+	[7] = POLLS,   /* poll */
+	[23] = POLLS,  /* select */
+	[232] = POLLS, /* epoll_wait */
+	[270] = POLLS, /* pselect6 */
+	[271] = POLLS, /* ppoll */
+	[281] = POLLS, /* epoll_pwait */
+	[61] = WAITS,  /* wait4 */
+	[247] = WAITS, /* waitid */
+};
 
 long delegate_program(struct frame *f, uint64_t number)
 {
+	enum care care = number < sizeof(cares) ? cares[number] : PLAIN;
 	long result;
 
-	if (proc_answers(f, number, &result))
-		return result;
-	/* What the agent is about to fill is brought here at once, not page by page. */
-	if ((number == CALL_READ || number == CALL_PREAD || number == CALL_RECVFROM ||
-		    number == CALL_GETDENTS) &&
-		ARG3 <= TOUCH_MOST)
-		touch_out((void *)ARG2, ARG3);
-	result = DELEGATE(number, ARG1, ARG2, ARG3, ARG4, ARG5, ARG6);
-	if (number == CALL_WAIT4 || number == CALL_WAITID)
-		cokernel_hear(); /* CHILD comes before a child can be waited for: so does the signal then */
-	if (result != -ERESTART)
-		return result;
-	switch (number) {
-	case CALL_POLL:
-	case CALL_SELECT:
-	case CALL_EPOLL_WAIT:
-	case CALL_PSELECT:
-	case CALL_PPOLL:
-	case CALL_EPOLL_PWAIT:
-		return -EINTR;
-	default:
-		return result;
+	if (care == NAMES || care == FILLS) {
+		irq_on();
+		if (care == NAMES && proc_answers(f, number, &result))
+			return result;
+		/* What the agent is about to fill is brought here at once, not page by page. */
+		if (care == FILLS && ARG3 <= TOUCH_MOST)
+			touch_out((void *)ARG2, ARG3);
+		irq_off();
 	}
+	result = call_in_slot(number, ARG1, ARG2, ARG3, ARG4, ARG5, ARG6);
+	if (care == WAITS) {
+		irq_on();
+		cokernel_hear(); /* CHILD comes before a child can be waited for: so does the signal then */
+	}
+	return care == POLLS && result == -ERESTART ? -EINTR : result;
 }
 
 void delegate_forget(uint64_t start, uint64_t len)

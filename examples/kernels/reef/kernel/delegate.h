@@ -14,7 +14,7 @@ bool delegate_there(void);
 /* Linux's result, or -ERESTART: a signal came. */
 long delegate_call(uint64_t number, const uint64_t arguments[6]);
 #define DELEGATE(number, ...) delegate_call(number, (const uint64_t[6]){ __VA_ARGS__ })
-/* A system call of the program, as it is in (f). */
+/* A system call of the program, as it is in (f). Interrupts are off; they may be on when it returns. */
 long delegate_program(struct frame *f, uint64_t number);
 /* The ROS forgets what it knows of these addresses. */
 void delegate_forget(uint64_t start, uint64_t len);

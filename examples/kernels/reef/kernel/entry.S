@@ -94,10 +94,9 @@ syscall_entry:
 	pushq	$0
 	pushq	$256
 	PUSH_ALL
-	sti
 	movq	%rsp, %rdi
 	cld
-	call	syscall_dispatch
+	call	syscall_dispatch	/* which switches interrupts on, if need be */
 	cli
 	cmpq	$256, FRAME_VECTOR(%rsp)
 	jne	frame_return		/* a signal's handler comes first, or all registers count */

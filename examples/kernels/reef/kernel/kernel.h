@@ -112,10 +112,18 @@ static inline uint64_t irq_save(void)
 	__asm__ volatile("pushfq; popq %0; cli" : "=r"(flags)::"memory");
 	return flags;
 }
+static inline void irq_off(void)
+{
+	__asm__ volatile("cli" ::: "memory");
+}
+static inline void irq_on(void)
+{
+	__asm__ volatile("sti" ::: "memory");
+}
 static inline void irq_restore(uint64_t flags)
 {
 	if (flags & 0x200)
-		__asm__ volatile("sti" ::: "memory");
+		irq_on();
 }
 static inline void pause_cpu(void)
 {

@@ -58,16 +58,18 @@ static long serve(struct frame *f, uint64_t number)
 	uint64_t since;
 	long result;
 
+	if (cokernel && program_runs && delegate_there() && c && (c->kind == IS_EITHER || c->kind == IS_OTHER))
+		return delegate_program(f, number);
+	irq_on();
 	if (!cokernel)
 		return c && c->local ? c->local(f) : nobody(number);
-	if (program_runs && delegate_there() && c && (c->kind == IS_EITHER || c->kind == IS_OTHER))
-		return delegate_program(f, number);
 	since = read_tsc();
 	result = c && c->local ? c->local(f) : nobody(number);
 	count(number, read_tsc() - since, c && c->local);
 	return result;
 }
 
+/* Interrupts are off; they may be on when this returns. */
 void syscall_dispatch(struct frame *f)
 {
 	struct thread *t = current_thread();
@@ -77,6 +79,8 @@ void syscall_dispatch(struct frame *f)
 	t->fpu_free = f->rip == (uint64_t)call_return;
 	f->rax = (uint64_t)serve(f, number);
 	t->fpu_free = false;
-	if (signal_wanted(t) || (int64_t)f->rax == -ERESTART)
+	if (signal_wanted(t) || (int64_t)f->rax == -ERESTART) {
+		irq_on();
 		signal_leave(f);
+	}
 }
