@@ -49,7 +49,7 @@ static int read_conf(struct publishing *p, struct why *why)
 	int err = io_read_file(p->dirfd, "kernel.conf", MAX_KERNEL_CONF, &text);
 	if (err < 0)
 		return why_fail_errno(
-			why, err, "%s/kernel.conf (what it must say is in kernel.h and diverfs(8))", p->dir);
+			why, err, "%s/kernel.conf (what it must say is in diverfs(8), KERNEL.CONF)", p->dir);
 	err = kernel_raw_parse(&p->raw, text.data ? text.data : "", text.len, true, why);
 	if (!err)
 		err = kernel_conf_parse(&p->conf, text.data ? text.data : "", text.len, true, why);

@@ -18,6 +18,7 @@
 #define PATIENCE      5000  /* ms */
 #define PATIENCE_BODY 60000 /* a registry may check a large blob before it answers */
 #define PAUSE_US      500000
+#define TRY_AGAIN_NS  (UINT64_C(30) * 1000000000)
 
 struct push {
 	struct loop *loop;
@@ -161,27 +162,30 @@ static int send_blob(struct push *p, const struct descriptor *d, const char *dig
 	return err;
 }
 
-static bool may_pass(int err)
+/* What may pass is tried again, after a pause; not a silence that was waited for so long already. */
+static bool again(int err, unsigned *try, uint64_t began_ns)
 {
-	return err == -EHOSTUNREACH || err == -ECONNRESET;
+	bool waited = clock_mono_ns() - began_ns > TRY_AGAIN_NS;
+	if (++*try == TRIES || (err != -ECONNRESET && (err != -EHOSTUNREACH || waited)))
+		return false;
+	usleep(PAUSE_US << *try);
+	return true;
 }
 
 static int put_blob(struct push *p, const struct descriptor *d, struct why *why)
 {
 	char digest[DIGEST_TEXT_LEN + 1];
-	int err = 0;
+	uint64_t began_ns = clock_mono_ns();
+	unsigned try = 0;
+	int err;
 	digest_text(&d->digest, digest);
-	for (unsigned try = 0; try < TRIES; try++) {
-		if (try)
-			usleep(PAUSE_US << try);
+	do {
 		why_clear(why);
 		p->under_way = 0;
 		err = has_blob(p, digest, why); /* also after a failure: it may have arrived */
 		if (err == 0)
 			err = send_blob(p, d, digest, why);
-		if (!may_pass(err))
-			break;
-	}
+	} while (again(err, &try, began_ns));
 	p->under_way = 0;
 	if (err < 0)
 		return err;
@@ -229,15 +233,13 @@ static int put_manifest(
 static int tag_manifest(
 	struct push *p, const struct buf *text, const char *digest, const char *tag, struct why *why)
 {
-	int err = 0;
-	for (unsigned try = 0; try < TRIES; try++) {
-		if (try)
-			usleep(PAUSE_US << try);
+	uint64_t began_ns = clock_mono_ns();
+	unsigned try = 0;
+	int err;
+	do {
 		why_clear(why);
 		err = put_manifest(p, text, digest, tag, why);
-		if (!may_pass(err))
-			break;
-	}
+	} while (again(err, &try, began_ns));
 	return err;
 }
 

@@ -151,7 +151,6 @@ static _Noreturn void become(const struct child *c, pid_t parent, int report)
 	int err = c->prepare ? c->prepare(c->arg) : 0;
 	if (err < 0)
 		give_up(report, "preparing", -err);
-	set_limits(c, report);
 	if (c->drop)
 		drop_root(report);
 	/* After the change of user, which would clear it. */
@@ -159,6 +158,7 @@ static _Noreturn void become(const struct child *c, pid_t parent, int report)
 		give_up(report, "prctl", errno);
 	if (getppid() != parent)
 		_exit(127);
+	set_limits(c, report); /* last: they are the program's, and what is done before may need more */
 	execvp(c->argv[0], (char *const *)c->argv);
 	give_up(report, "exec", errno);
 }

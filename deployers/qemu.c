@@ -64,20 +64,40 @@ bool qemu_stop_begin(struct qemu *q, const char *reason)
 }
 
 /*
- * -no-reboot makes every reset an end, also this one: it is lifted for the moment. On `pc` the BIOS finds that it was copied to
- * memory, which QEMU's reset does not undo there, mends that, and resets the machine by itself: "Attempting a hard reboot" in
- * SeaBIOS. So it is put back with the next reset, or when the guest is heard.
+ * On `pc` the BIOS copies itself to memory and lets the chipset show that instead of the ROM. QEMU's reset does not undo it: a
+ * BIOS that was reset in the middle would begin in an unfinished copy, which is zeros, and nobody would hear of it again; a later one
+ * would find the copy and reset the machine once more. So the ROM is shown again first, while no CPU runs: the registers PAM0 to PAM6
+ * of the host bridge (Intel 82441FX, 0x59 to 0x5f; the byte before them is of no use in QEMU).
  */
+static void show_rom(struct qemu *q)
+{
+	static const char *const writes[] = { "0xcf8 0x80000058", "0xcfc 0", "0xcf8 0x8000005c", "0xcfc 0" };
+	char arguments[80];
+
+	for (size_t i = 0; i < sizeof(writes) / sizeof(*writes); i++) {
+		snprintf(arguments, sizeof(arguments), "{\"command-line\":\"o /w %s\"}", writes[i]);
+		qmp_send(q->qmp, QMP_QUIET, "human-monitor-command", arguments);
+	}
+}
+
+/* -no-reboot makes every reset an end, also this one: it is lifted for the moment. */
 void qemu_reset(struct qemu *q, uint64_t id)
 {
 	q->resetting = true;
+	q->halted = q->pc && !q->paused;
+	if (q->halted)
+		qmp_send(q->qmp, QMP_QUIET, "stop", NULL);
+	if (q->pc)
+		show_rom(q);
 	qmp_send(q->qmp, QMP_QUIET, "set-action", "{\"reboot\":\"reset\"}");
 	qmp_send(q->qmp, id, "system_reset", NULL);
+	qmp_send(q->qmp, QMP_QUIET, "set-action", "{\"reboot\":\"shutdown\"}");
 }
 
 /* The answer comes with the status: `state` says paused before the write to ctl returns. */
 static void pause_machine(struct qemu *q, uint64_t id)
 {
+	q->halted = false;
 	qmp_send(q->qmp, QMP_QUIET, "stop", NULL);
 	qmp_send(q->qmp, id, "query-status", NULL);
 }
@@ -152,7 +172,8 @@ static void now_stopped(struct qemu *q, const char *line)
 	/* A machine that is ending stops too. */
 	if (*q->shutdown || q->killed || !json_find(line, "return.status", status, sizeof(status)))
 		return;
-	if (!strcmp(status, "paused")) {
+	/* "prelaunch" is what it is before it runs (-S), and after a reset while it stands. */
+	if (!strcmp(status, "paused") || (q->running && !strcmp(status, "prelaunch"))) {
 		q->paused = true;
 		monitor_state(q->mon, "paused");
 	} else if (!strcmp(status, "internal-error") || !strcmp(status, "io-error") ||
@@ -162,24 +183,11 @@ static void now_stopped(struct qemu *q, const char *line)
 	}
 }
 
-void qemu_begun(struct qemu *q)
+static void now_reset(struct qemu *q)
 {
-	if (!q->was_reset)
-		return;
-	q->resetting = q->was_reset = false;
-	qmp_send(q->qmp, QMP_QUIET, "set-action", "{\"reboot\":\"shutdown\"}");
-}
-
-static void now_reset(struct qemu *q, const char *line)
-{
-	char guest[8];
-	bool own = json_find(line, "data.guest", guest, sizeof(guest)) && !strcmp(guest, "true");
-
-	q->was_reset = true;
-	if (own || !q->pc)
-		qemu_begun(q);
-	if (own)
-		return;
+	if (q->halted && q->running) /* else it is about to be told so for the first time */
+		qmp_send(q->qmp, QMP_QUIET, "cont", NULL);
+	q->resetting = q->halted = false;
 	monitor_event(q->mon, "reset");
 	q->mode->reset(q->arg);
 }
@@ -194,9 +202,10 @@ static void on_event(void *arg, const char *event, const char *line)
 	} else if (!strcmp(event, "RESUME")) {
 		now_running(q);
 	} else if (!strcmp(event, "STOP")) {
-		qmp_send(q->qmp, QMP_STOPPED, "query-status", NULL);
+		if (!q->halted)
+			qmp_send(q->qmp, QMP_STOPPED, "query-status", NULL);
 	} else if (!strcmp(event, "RESET")) {
-		now_reset(q, line);
+		now_reset(q);
 	} else if (!strcmp(event, QMP_BROKEN)) {
 		qemu_kill(q, "lost", DEPLOY_EXIT_FAILED, "QEMU sent rubbish instead of QMP");
 	} else if (!strcmp(event, "GUEST_PANICKED")) {

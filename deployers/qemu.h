@@ -59,8 +59,8 @@ struct qemu {
 	struct buf said; /* the tail of its stderr */
 
 	bool running, paused;
-	bool resetting, was_reset; /* asked to; and it was, but may be once more */
-	bool pc; /* the machine is QEMU's `pc`: its BIOS resets it once more after a reset (qemu_reset) */
+	bool resetting, halted; /* QEMU was asked to; its CPUs stand for that alone, and go on with it */
+	bool pc;		/* the machine is QEMU's `pc`, with a BIOS (qemu_reset) */
 	const char *killed; /* how (END_HOW), when it was us */
 	unsigned killed_status;
 	char reason[WHY_MAX]; /* why it was us, in words */
@@ -86,8 +86,6 @@ void qemu_kill(struct qemu *q, const char *how, unsigned status, const char *rea
  * killed now) or it was asked before. */
 bool qemu_stop_begin(struct qemu *q, const char *reason);
 void qemu_reset(struct qemu *q, uint64_t id);
-/* The guest shows that it has begun: a reset is its own from now on, and the end. */
-void qemu_begun(struct qemu *q);
 /* kill, reset, pause, resume: true, and answered now or later. */
 bool qemu_command(struct qemu *q, uint64_t number, const char *word);
 /* The guest told its status, but some of stdout may still be queued in the machine: kills it when all is here. */

@@ -256,8 +256,11 @@ static void cachedir_write(struct fs *fs, fuse_req_t req, struct node n, const c
 {
 	(void)off, (void)fi;
 	if (file_of(n) != CACHE_CTL || size >= COMMAND_MAX || memchr(data, '\0', size)) {
+		log_error("cache/ctl takes one command a write, of %d bytes at most", COMMAND_MAX - 1);
 		reply_err(req, -EINVAL);
 	} else if (fs->stopping || fs->cachedir->count >= COMMANDS_MAX) {
+		log_error("cache/ctl: %s",
+			fs->stopping ? "diverfs is ending" : "too many commands are under way; try again");
 		reply_err(req, fs->stopping ? -ENODEV : -EBUSY);
 	} else {
 		autofree char *line = xstrndup(data, size);

@@ -423,6 +423,17 @@ static int check_sizes(const struct settings *s, const struct kernel_conf *k, st
 	return 0;
 }
 
+/* A mode that was chosen, and not only the kernel's first. */
+static int check_program(const struct config *c, int mode, struct why *why)
+{
+	if (mode != MODE_FULLVM || !c->exec)
+		return 0;
+	return why_fail(why, -EINVAL,
+		"exec: in %s there is no Linux whose programs a kernel could run (take mode = %s, or leave the "
+		"line out)",
+		kernel_mode_names[MODE_FULLVM], kernel_mode_names[MODE_SPLITVM]);
+}
+
 int config_settle(
 	const struct config *c, const struct kernel_conf *k, int mode, struct settings *out, struct why *why)
 {
@@ -455,6 +466,8 @@ int config_settle(
 		.ros_cpus = c->ros_cpus,
 	};
 	err = check_sizes(out, k, why);
+	if (!err)
+		err = check_program(c, mode >= 0 ? mode : c->mode, why);
 	return err ? err : config_check_devices(c, m, why);
 }
 

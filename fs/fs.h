@@ -7,7 +7,7 @@
  *
  * Rooms    main.c       the order of beginning and end, signals; options.c the command line; mountpoint.c
  *                       where it is mounted and its state; start.h is between these three
- *          ops.c        libfuse's operation table; the only place that replies to the kernel
+ *          ops.c        libfuse's operation table; reply.c the only place that replies to the kernel
  *          caller.c     who is behind a request, and whether he still wants it
  *          session.c    the mount itself: its descriptor, what the kernel is told to forget
  *          tree.c       node numbers and classes; knows nothing of libfuse

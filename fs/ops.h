@@ -4,7 +4,7 @@
  *
  * ops.c decodes a request, finds the class of its node and calls the class's function, which must see to it
  * that exactly one reply_* is called for (req): at once, or later from the loop (parked). Members that are
- * NULL give a sensible errno. Only ops.c calls libfuse's fuse_reply_*.
+ * NULL give a sensible errno. Only reply.c calls libfuse's fuse_reply_*.
  *
  * Permissions are the kernel's work (default_permissions): modes and owners in the attributes must be true.
  *

@@ -97,7 +97,7 @@ static const char *const dropped_prefix[] = { "x-", "X-",
 
 static const char help_text[] =
 	"usage: diverfs [options] [registry...] mountpoint\n"
-	"       diverfs publish [options] DIR REGISTRY [NAME:TAG]    (--help: more)\n"
+	"       diverfs publish [options] DIR REGISTRY [NAME[:TAG]]  (--help: more)\n"
 	"       diverfs conform [options] KERNEL [-- ARGUMENT...]    (--help: more)\n"
 	"\n"
 	"Mounts registries of specialised operating-system kernels as files. A registry is the http(s):// "

@@ -19,8 +19,8 @@
 /* Of what nobody reads, kept for who comes late. Less than the window, or the deployer would wait for an ACK.
  */
 #define STDOUT_KEPT (DEPLOY_WINDOW / 2)
-/* Of what is typed before the deployer listens. */
-#define TYPED_KEPT (64u << 10)
+/* Of what is typed before the deployer listens: as much as it then keeps for the kernel. */
+#define TYPED_KEPT DEPLOY_WINDOW
 
 /* --- stdin ------------------------------------------------------------------------------------- */
 

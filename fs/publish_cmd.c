@@ -24,13 +24,13 @@
 #define STEP_NS	  100000000u
 #define REPORT_NS 1000000000u
 
-static const char help_text[] = "usage: diverfs publish [options] DIR REGISTRY [NAME:TAG]\n"
+static const char help_text[] = "usage: diverfs publish [options] DIR REGISTRY [NAME[:TAG]]\n"
 				"\n"
 				"Makes an artifact of the kernel in DIR (kernel.conf, README.md, src/, "
 				"images/) and puts it into\n"
 				"REGISTRY: a directory with an OCI image layout, which is made if there is "
 				"none, or the http(s)://\n"
-				"address of an OCI registry. NAME:TAG are kernel.conf's name and version "
+				"address of an OCI registry. NAME and TAG are kernel.conf's name and version "
 				"unless they are given.\n"
 				"Prints the digest: the same files give the same.\n"
 				"\n"
@@ -75,7 +75,7 @@ struct wanted {
 
 static int usage(void)
 {
-	log_error("publish: usage: diverfs publish DIR REGISTRY [NAME:TAG] (more: diverfs publish --help)");
+	log_error("publish: usage: diverfs publish DIR REGISTRY [NAME[:TAG]] (more: diverfs publish --help)");
 	return 1;
 }
 

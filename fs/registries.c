@@ -33,7 +33,9 @@ static char *layout_path(const char *word, struct why *why)
 			"publish makes one)",
 			word);
 	else
-		why_fail_errno(why, -errno, "registry %s", word);
+		why_fail_errno(why, -errno,
+			"registry %s (a directory with an OCI image layout, an http(s):// address, or `embedded')",
+			word);
 	free(path);
 	return NULL;
 }

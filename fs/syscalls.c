@@ -6,13 +6,14 @@
 #include "fs/syscalls.h"
 
 #include "cache/base/io.h"
+#include "cache/base/policy.h"
 #include "fs/instance.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define TEXT_MAX (128u << 10)
-#define ROWS_MAX 60
+#define ROWS_MAX (POLICY_CALL_MAX + 1) /* all that there are */
 #define ROW	 18
 #define LEFT	 150
 #define BAR	 480

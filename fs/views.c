@@ -2,7 +2,7 @@
 /*
  * views.c: what is below kernels/<name>/<tag>/: the entries of an artifact, and two files that are not in it:
  * run and cached. All of it but cached never changes, so the kernel may keep it for ever; an entry's node
- * number is the view's number and the entry's index, and nothing is kept per entry.
+ * number is the view's number and the entry's index, and of an entry nothing is kept but whether it was opened.
  *
  * A listing may tell what files are like, too. For whoever looks at them next that saves a question each; for find(1),
  * which does not, the kernel makes inodes in vain, which doubles its time (and each is 1 KiB of the kernel's memory).
@@ -31,7 +31,8 @@ struct slot {
 	uint64_t lookups;  /* that the kernel has not taken back, all entries together */
 	uint64_t stalled_until_ns;
 	unsigned tell;	 /* so many more listings tell what files are like */
-	uint8_t *opened; /* a bit an entry; NULL: none was yet */
+	uint8_t *opened; /* a bit an entry, as far as one was opened: */
+	uint32_t opened_len;
 };
 
 static struct slot *slot_of(struct fs *fs, struct node n)
@@ -355,8 +356,12 @@ static bool first_open(struct slot *s, uint32_t index)
 	uint8_t bit = (uint8_t)(1u << index % 8);
 	if (index >= view_count(s->view))
 		return false;
-	if (!s->opened)
-		s->opened = xcalloc(view_count(s->view) / 8 + 1, 1);
+	if (index / 8 >= s->opened_len) {
+		uint32_t len = view_count(s->view) / 8 + 1;
+		s->opened = xrealloc(s->opened, len);
+		memset(s->opened + s->opened_len, 0, len - s->opened_len);
+		s->opened_len = len;
+	}
 	bool first = !(s->opened[index / 8] & bit);
 	s->opened[index / 8] |= bit;
 	return first;
@@ -442,8 +447,6 @@ static void entered(struct opening *o, struct view *whole)
 	if (s && view_lacks(s->view, o->dir.b)) {
 		view_put(s->view);
 		s->view = whole;
-		free(s->opened); /* it was as long as what was known */
-		s->opened = NULL;
 	} else {
 		view_put(whole);
 	}

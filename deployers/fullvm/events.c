@@ -41,7 +41,6 @@ static void guest_said(struct vm *vm, const struct guest_message *g)
 	switch (g->type) {
 	case GUEST_HELLO:
 		vm->hello = true;
-		qemu_begun(&vm->q);
 		if (vm->size_value)
 			vm_tell_guest(vm, GUEST_RESIZE, vm->size_value);
 		break;

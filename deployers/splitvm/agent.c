@@ -120,7 +120,6 @@ static void on_ready(void *arg, const char *text)
 	autobuf struct buf config = { 0 };
 	struct why why = { 0 };
 
-	qemu_begun(&s->q);
 	monitor_mark(&s->mon, "ros");
 	log_info("agent: %s", text);
 	if (split_config(s, &config, &why) < 0) {

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2034
-# ctl reset of a machine with a BIOS, which then resets it once more by itself: the kernel begins anew, and runs on.
+# ctl reset of a machine with a BIOS: the kernel begins anew, and runs on; also when the BIOS is reset in the middle of its work,
+# which is when the machine has just been started.
 . "$(dirname "$0")/../lib.sh"
 
 [ -e "$BUILD/stage/linux/kernel.conf" ] || skip_all "there is no kernel linux"
@@ -17,4 +18,17 @@ wait_for "it begins anew" says 2
 is "and runs" "$(cat state)" running
 ok "kill" put kill ctl
 is "its end" "$(cat wait)" 137
+
+launched() { state_in l "launching running" && grep -q '^launch ' timeline; }
+for ((i = 1; i <= ${RESETS:-3}; i++)); do
+	put fullVM deploy >/dev/null &
+	deploying=$!
+	wait_for "launch $i" launched
+	ok "reset at once" put reset ctl
+	wait $deploying
+	is "it is deployed" $? 0
+	wait_for "and says what it has to" says 1
+	ok "kill" put kill ctl
+	is "its end" "$(cat wait)" 137
+done
 cd / || exit 1

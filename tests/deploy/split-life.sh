@@ -71,6 +71,7 @@ deploying=$!
 wait_for "Linux comes up" state_in a "launching running"
 ok "pause" put pause "$M/run/a/ctl"
 ok "resume" put resume "$M/run/a/ctl"
+ok "reset" put reset "$M/run/a/ctl"
 wait $deploying
 wait_for "it came up all the same" state_is a running
 put end "$M/run/a/console"

@@ -31,6 +31,8 @@ fails "no such word" "Invalid argument" ctl "explode"
 ok "and the log says so" log_has 'cache/ctl: "explode"'
 fails "prefetch without a name" "Invalid argument" ctl "prefetch"
 fails "too many words" "Invalid argument" ctl "gc now please"
+fails "too long a command" "Invalid argument" dd if=/dev/zero of="$M/cache/ctl" bs=5000 count=1
+ok "of which the log tells, too" log_has 'cache/ctl takes one command a write'
 fails "no such kernel" "No such file" ctl "prefetch nosuch:1"
 fails "no such tag" "No such file" ctl "pin sort:9"
 fails "unpin of what is not pinned" "No such file" ctl "unpin sort:1.0"

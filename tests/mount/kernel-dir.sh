@@ -97,7 +97,7 @@ is "diff tells" "$(same | cut -d: -f1 | sed "s,$T,,g" | sort | tr '\n' ' ')" \
 	"Only in /m/kernels/many/1.0/src Only in /m/kernels/many/1.0/src Only in /m/run/i/kernel "
 ok "mv back" mv "$K/flat" "$K/deep"
 ok "mv back" mv "$K/deep/er/large" "$K/big"
-ok "mv over a file" bash -c "cp '$S/big' '$K/tmp' && mv '$K/tmp' '$K/big'"
+ok "mv over a file" bash -c "cp '$S/big' '$K/tmp' && chmod u+w '$K/tmp' && mv '$K/tmp' '$K/big'"
 ok "rm -r of a directory" rm -r "$K/deep"
 ok "cp -r back" cp -r --preserve=mode "$S/deep" "$K/"
 chmod -R u+w "$K/deep"

@@ -36,7 +36,7 @@ for wrong in "names = a|line 1: names: before it there must be" "registry = http
 	fails "a list of registries with ${wrong%%|*}" "$T/conf: ${wrong#*|}" "$DIVERFS" -o "$o,config=$T/conf" "$M"
 done
 fails "a directory that is no registry" "no OCI image layout" "$DIVERFS" -o "$o" /etc "$M"
-fails "a registry that is not there" "No such file" "$DIVERFS" -o "$o" "$T/nowhere" "$M"
+fails "a registry that is not there" "registry .*nowhere \(a directory with .*: No such file" "$DIVERFS" -o "$o" "$T/nowhere" "$M"
 fails "a registry that is none" "registry|layout|No such" "$DIVERFS" -o "$o" "$T/file" "$M"
 ok "nothing was mounted" not_mounted
 

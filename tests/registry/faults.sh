@@ -5,6 +5,7 @@
 #
 #   SHARE   of the table one case in so many, but of each fault and each step some (3); tests/soak has all (1)
 #   ONLY    a regex: the cases of which the name is like it
+# shellcheck disable=SC2154
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
 . "$(dirname "$0")/../layout.sh"

@@ -3,6 +3,7 @@
 # What other tools packed: a package of kraftkit is shown and launched, a kernel whose sources are a tar.gz is read, and of an
 # index for several machines the part for this one; from a directory, from a static server, and from a real registry; who
 # only looks fetches metadata; the content is fetched once, and again when it was evicted.
+# shellcheck disable=SC2154
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../servers.sh"
 . "$(dirname "$0")/../layout.sh"
@@ -124,6 +125,19 @@ rm -rf "$T/cache"
 REGISTRY=http://$ADDR mount_registry
 is "64 that enter at once see the same" "$(for _ in $(seq 64); do find "$M/kernels/t/1/src" | wc -l & done | sort | uniq -c | tr -s ' ')" \
 	" 64 $(find "$T/s" | wc -l)"
+ok "unmounts" unmount_registry
+rm -rf "$T/cache"
+
+# The kernel is given the content of a small file before its first open is answered, and never again: what then reads the file
+# would have to be answered by who waits for it.
+stores() { grep -c 'NOTIFY: code=4 ' "$T/debug"; }
+"$DIVERFS" -d -o "cache=$T/cache,state=$T/state" "http://$ADDR" "$M" >"$T/debug" 2>&1 &
+wait_for "mounts" mounted
+cat "$M/kernels/t/1/README.md" >/dev/null
+is "what is opened is given to the kernel" "$(stores)" 1
+ls "$M/kernels/t/1/src" >/dev/null
+cat "$M/kernels/t/1/README.md" >/dev/null
+is "and not once more when its directory is known better" "$(stores)" 1
 ok "unmounts" unmount_registry
 rm -rf "$T/cache"
 

@@ -157,6 +157,11 @@ static void settles_with_the_kernel(void **state)
 	assert_int_equal(parse(&c, "cpus = 3\n", &why), 0);
 	assert_int_equal(config_settle(&c, &k, -1, &s, &why), -EINVAL);
 	config_free(&c);
+	assert_int_equal(parse(&c, "exec = /bin/ls\n", &why), 0);
+	assert_int_equal(config_settle(&c, &k, -1, &s, &why), 0); /* the mode is not chosen yet */
+	assert_int_equal(config_settle(&c, &k, MODE_FULLVM, &s, &why), -EINVAL);
+	assert_non_null(strstr(why.text, "splitVM"));
+	config_free(&c);
 	kernel_conf_free(&k);
 }
 
