@@ -450,6 +450,8 @@ static int take_plan(void *arg, unsigned line, const char *key, const char *valu
 		conf_number(key, value, 0, UINT64_MAX, &m->ros_memory, NULL);
 	else if (strcmp(key, PLAN_CPUS) == 0 && conf_number(key, value, 0, UINT32_MAX, &n, NULL) == 0)
 		m->cpus = (uint32_t)n;
+	else if (strcmp(key, PLAN_ROS_CPUS) == 0 && conf_number(key, value, 0, UINT32_MAX, &n, NULL) == 0)
+		m->ros_cpus = (uint32_t)n;
 	else if (strcmp(key, PLAN_IMAGE) == 0)
 		set_text(&m->image,
 			strncmp(value, in->dir, strlen(in->dir)) ? value : value + strlen(in->dir) + 1);

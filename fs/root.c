@@ -26,25 +26,6 @@ struct file {
 	int fd; /* of the log, else -1 */
 };
 
-/* In single quotes, if the shell would otherwise see more than one plain word. */
-static void put_quoted(struct buf *out, const char *s)
-{
-	static const char plain[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-,:@%=";
-	if (s[strspn(s, plain)] == '\0') {
-		buf_puts(out, s);
-		return;
-	}
-	buf_puts(out, "'");
-	for (; *s; s++) {
-		if (*s == '\'')
-			buf_puts(out, "'\\''");
-		else
-			buf_append(out, s, 1);
-	}
-	buf_puts(out, "'");
-}
-
 static void readme(struct fs *fs, struct buf *out)
 {
 	static const char text[] = /* @ is where it is mounted */
@@ -76,7 +57,7 @@ static void readme(struct fs *fs, struct buf *out)
 		"diverfs(8).\n";
 	for (const char *s = text; *s; s++) {
 		if (*s == '@')
-			put_quoted(out, fs->opt.mountpoint);
+			buf_put_word(out, fs->opt.mountpoint);
 		else
 			buf_append(out, s, 1);
 	}

@@ -63,9 +63,11 @@ static void put_kernel(struct instance *in, struct buf *out)
 /* What a split mode adds. */
 static void put_split(const struct machine *m, struct buf *out)
 {
-	if (m->mode == MODE_FULLVM || !m->ros)
+	if (m->mode <= MODE_FULLVM)
 		return;
-	buf_printf(out, "ros %s\nros_cpus %u\n", m->ros, m->ros_cpus);
+	if (m->ros) /* not after a restart: the plan has its numbers */
+		buf_printf(out, "ros %s\n", m->ros);
+	buf_printf(out, "ros_cpus %u\n", m->ros_cpus);
 	put_size(out, "ros_memory", m->ros_memory);
 }
 

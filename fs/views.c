@@ -528,14 +528,9 @@ static void make_run_text(struct fs *fs, struct buf *out)
 		buf_printf(out, "#!%s\n", program);
 		return;
 	}
-	buf_puts(out, "#!/bin/sh\nexec '");
-	for (const char *s = program; *s; s++) {
-		if (*s == '\'')
-			buf_puts(out, "'\\''");
-		else
-			buf_append(out, s, 1);
-	}
-	buf_puts(out, "' \"$0\" \"$@\"\n");
+	buf_puts(out, "#!/bin/sh\nexec ");
+	buf_put_word(out, program);
+	buf_puts(out, " \"$0\" \"$@\"\n");
 }
 
 void views_init(struct fs *fs)

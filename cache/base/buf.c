@@ -146,6 +146,20 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(ap);
 }
 
+void buf_put_word(struct buf *b, const char *s)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-,:@%=";
+	if (*s && !s[strspn(s, plain)]) {
+		buf_puts(b, s);
+		return;
+	}
+	buf_puts(b, "'");
+	for (; *s; s++)
+		buf_append(b, *s == '\'' ? "'\\''" : s, *s == '\'' ? 4 : 1);
+	buf_puts(b, "'");
+}
+
 void buf_consume(struct buf *b, size_t n)
 {
 	if (n >= b->len) {

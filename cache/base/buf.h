@@ -26,6 +26,8 @@ void buf_append(struct buf *b, const void *data, size_t len);
 void buf_puts(struct buf *b, const char *s);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+/* (s) as one word of a shell: in single quotes, if it is not plain. */
+void buf_put_word(struct buf *b, const char *s);
 /* Forgets the first (n) bytes and moves the rest down. */
 void buf_consume(struct buf *b, size_t n);
 void buf_clear(struct buf *b);

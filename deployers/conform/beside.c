@@ -123,24 +123,10 @@ static const struct talk_events events = {
 
 /* The other two consoles: that of Linux, and the port at which Nautilus prints. */
 
-static size_t take(struct port *p, struct buf *out)
-{
-	char data[4096];
-	ssize_t n = read(p->fd, data, sizeof(data));
-
-	if (n <= 0 && !(n < 0 && (errno == EAGAIN || errno == EINTR))) {
-		watch_remove(p->watch);
-		p->watch = NULL;
-	}
-	if (n > 0 && out->len < TRIAL_KEPT)
-		buf_append(out, data, (size_t)n);
-	return n > 0 ? (size_t)n : 0;
-}
-
 static void on_debug(void *arg, uint32_t what)
 {
 	struct beside *b = arg;
-	size_t n = take(&b->debug, &b->t.printed);
+	size_t n = trial_take(&b->debug, &b->t.printed);
 
 	(void)what;
 	b->t.console_bytes += n;
@@ -153,7 +139,7 @@ static void on_ros(void *arg, uint32_t what)
 	struct beside *b = arg;
 
 	(void)what;
-	take(&b->ros, &b->ros_said);
+	trial_take(&b->ros, &b->ros_said);
 }
 
 static void watch(struct beside *b, struct port *p, int fd, watch_fn *fn)

@@ -38,28 +38,13 @@ void trial_heard(struct trial *t)
 		loop_stop(t->loop);
 }
 
-static void unwatch(struct port *p)
-{
-	watch_remove(p->watch);
-	p->watch = NULL;
-}
-
-static void port_end(struct port *p)
-{
-	unwatch(p);
-	if (p->fd >= 0)
-		close(p->fd);
-	p->fd = -1;
-}
-
-/* Appends what has come to (out), up to TRIAL_KEPT bytes of it in all. Returns the count; 0: nothing for now. */
-static size_t take(struct port *p, struct buf *out)
+size_t trial_take(struct port *p, struct buf *out)
 {
 	static char data[CHUNK];
 	ssize_t n = p->fd < 0 ? -1 : read(p->fd, data, sizeof(data));
 
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		unwatch(p);
+		port_unwatch(p);
 	if (n <= 0)
 		return 0;
 	size_t room = TRIAL_KEPT - out->len;
@@ -71,7 +56,7 @@ static size_t take(struct port *p, struct buf *out)
 
 static bool console_read(struct trial *t)
 {
-	size_t n = take(&t->console, &t->printed);
+	size_t n = trial_take(&t->console, &t->printed);
 
 	t->console_bytes += n;
 	if (n)
@@ -90,14 +75,14 @@ static void on_words(void *arg, uint32_t events)
 	struct trial *t = arg;
 
 	(void)events;
-	take(&t->words, &t->said);
+	trial_take(&t->words, &t->said);
 }
 
 /* The filler comes first and is nobody's output. */
 static bool out_read(struct trial *t)
 {
 	autobuf struct buf got = { 0 };
-	size_t n = take(&t->out_port, &got), skip = 0;
+	size_t n = trial_take(&t->out_port, &got), skip = 0;
 
 	if (t->out_raw < t->out_filler)
 		skip = t->out_filler - t->out_raw < n ? (size_t)(t->out_filler - t->out_raw) : n;
@@ -169,7 +154,7 @@ static bool control_read(struct trial *t)
 {
 	struct guest_message g;
 	autobuf struct buf got = { 0 };
-	size_t n = take(&t->control, &got);
+	size_t n = trial_take(&t->control, &got);
 
 	if (!*t->malformed)
 		buf_append(&t->message, got.data, got.len);
@@ -254,7 +239,7 @@ void trial_ask_ports(struct trial *t)
 static void drain(struct trial *t)
 {
 	trial_release(t);
-	while (console_read(t) || control_read(t) || out_read(t) || take(&t->words, &t->said))
+	while (console_read(t) || control_read(t) || out_read(t) || trial_take(&t->words, &t->said))
 		;
 	qmp_drain(t->qmp);
 }
@@ -346,11 +331,11 @@ void trial_end(struct trial *t)
 			trial_wait(t, 1000, is_gone);
 		watch_remove(t->child);
 		qmp_free(t->qmp);
-		port_end(&t->console);
-		port_end(&t->in_port);
-		port_end(&t->out_port);
-		port_end(&t->control);
-		port_end(&t->words);
+		port_close(&t->console);
+		port_close(&t->in_port);
+		port_close(&t->out_port);
+		port_close(&t->control);
+		port_close(&t->words);
 		loop_free(t->loop);
 	}
 	if (t->vm.image_fd >= 0)
@@ -429,7 +414,7 @@ static void on_in(void *arg, uint32_t events)
 		buf_consume(&t->food, (size_t)n);
 	if (!t->food.len || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 		t->feeding = t->food.len > 0;
-		unwatch(&t->in_port);
+		port_unwatch(&t->in_port);
 	}
 	if (n > 0)
 		trial_heard(t);
@@ -454,7 +439,7 @@ bool trial_fed(const struct trial *t)
 
 void trial_close_input(struct trial *t)
 {
-	unwatch(&t->in_port);
+	port_unwatch(&t->in_port);
 	if (t->in_port.fd >= 0)
 		shutdown(t->in_port.fd, SHUT_WR);
 }

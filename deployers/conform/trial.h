@@ -70,6 +70,8 @@ void trial_free(struct trial *t);
 void trial_init(struct trial *t);
 void trial_adopt(struct trial *t, pid_t pid, const struct wires *w);
 void trial_heard(struct trial *t);
+/* Appends what has come to (out), up to TRIAL_KEPT bytes of it in all. Returns the count; 0: nothing for now. */
+size_t trial_take(struct port *p, struct buf *out);
 
 typedef bool trial_until(const struct trial *t);
 /* Returns whether (until) holds, after at most (ms). */

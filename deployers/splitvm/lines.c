@@ -24,6 +24,21 @@ static ssize_t line_read(struct port *p)
 	return n;
 }
 
+/* Who prints at the debug port cannot be made to wait, as QEMU would wait with it: what nobody reads is kept up to a bound. */
+static void put_out(struct split *s, const struct port *p, size_t n)
+{
+	struct stream_out *out = &s->mon.out;
+
+	if (p != &s->debug || stream_out_end(out) - out->acked + n <= SPLIT_CONSOLE_MAX) {
+		stream_out_put(out, data, n);
+		return;
+	}
+	if (!s->debug_lost)
+		monitor_event(
+			&s->mon, "stdout: nobody reads it: what the kernel prints at its debug port is lost");
+	s->debug_lost = true;
+}
+
 static bool console_read(struct split *s, struct port *p)
 {
 	ssize_t n = line_read(p);
@@ -36,7 +51,7 @@ static bool console_read(struct split *s, struct port *p)
 	}
 	monitor_console(&s->mon, data, (size_t)n);
 	if (s->plan.streams == STREAMS_CONSOLE)
-		stream_out_put(&s->mon.out, data, (size_t)n);
+		put_out(s, p, (size_t)n);
 	return true;
 }
 

@@ -52,6 +52,7 @@ struct split {
 
 	struct port console, debug, ros;
 	bool console_waits; /* stdout is the console, and full */
+	bool debug_lost;    /* the same, and some was not kept */
 	bool console_seen;
 	char tail[SPLIT_TAIL]; /* the last bytes of the ROS's console */
 	size_t tail_len;

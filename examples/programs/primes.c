@@ -22,8 +22,10 @@ static void *count(void *argument)
 	struct work *w = argument;
 	char *composite = calloc((size_t)w->limit + 1, 1); /* each thread its own: memory is the kernel's work, too */
 
-	if (!composite)
-		return NULL;
+	if (!composite) {
+		perror("primes");
+		exit(1);
+	}
 	for (long i = 2; i <= w->limit; i++) {
 		w->found += !composite[i];
 		for (long j = composite[i] ? w->limit + 1 : i * i; j <= w->limit; j += i)

@@ -35,6 +35,10 @@ if command -v musl-gcc >/dev/null; then
 	line=$(wc -l <"$M/run/fast/kernel/kernel/clock.c")
 	fails "a mistake" "." put fullVM "$M/run/fast/deploy"
 	like "error names file and line" "$(cat "$M/run/fast/error")" "kernel/clock\.c:$line:.*nosuchname"
+	sed -i '$d' "$M/run/fast/kernel/kernel/clock.c"
+	printf 'int nosuch(void);\nint oops(void) { return nosuch(); }\n' >>"$M/run/fast/kernel/kernel/clock.c"
+	fails "what is nowhere" "." put fullVM "$M/run/fast/deploy"
+	like "error names the function, and no other file" "$(cat "$M/run/fast/error")" "status 2: \(\.text\.oops.*undefined reference to .nosuch"
 	ok "rm -r kernel/ drops all changes" rm -r "$M/run/fast/kernel"
 	ok "deploy" put fullVM "$M/run/fast/deploy"
 	like "the slice is the old one" "$(timeout "$SLOW" cat "$M/run/fast/console")" 'time slice 5000 us'

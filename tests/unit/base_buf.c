@@ -46,6 +46,19 @@ static void prints(void **state)
 	}
 }
 
+static void puts_words_of_a_shell(void **state)
+{
+	autobuf struct buf b = { 0 };
+
+	(void)state;
+	buf_put_word(&b, "/a-b/c");
+	buf_puts(&b, " ");
+	buf_put_word(&b, "it's $HOME");
+	buf_puts(&b, " ");
+	buf_put_word(&b, "");
+	assert_string_equal(b.data, "/a-b/c 'it'\\''s $HOME' ''");
+}
+
 static void reserve_leaves_nul_behind(void **state)
 {
 	autobuf struct buf b = { 0 };
@@ -121,6 +134,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grows_and_ends_in_nul),
 		cmocka_unit_test(prints),
+		cmocka_unit_test(puts_words_of_a_shell),
 		cmocka_unit_test(reserve_leaves_nul_behind),
 		cmocka_unit_test(consumes),
 		cmocka_unit_test(steals),

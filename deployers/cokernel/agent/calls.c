@@ -330,6 +330,15 @@ static int64_t make_node(const struct call *c)
 	return mode == S_IFCHR || mode == S_IFBLK ? -EPERM : make(c->number, c->arguments);
 }
 
+/* As on Linux, where SIGCHLD comes before the child can be waited for. */
+static int64_t wait_for_child(const struct call *c)
+{
+	int64_t result = make(c->number, c->arguments);
+
+	proxy_tell_children();
+	return result;
+}
+
 static int64_t make_with_care(struct hrt *h, const struct call *c)
 {
 	switch (c->number) {
@@ -349,6 +358,9 @@ static int64_t make_with_care(struct hrt *h, const struct call *c)
 		return c->arguments[0] == PR_GET_NAME || c->arguments[0] == PR_SET_NAME
 			       ? make(c->number, c->arguments)
 			       : -EINVAL;
+	case SYS_wait4:
+	case SYS_waitid:
+		return wait_for_child(c);
 	default:
 		return make(c->number, c->arguments);
 	}
@@ -412,8 +424,5 @@ int64_t call_make(struct hrt *h, struct call *c, bool *refused)
 		*refused = true;
 		return -EPERM;
 	}
-	int64_t result = make_with_care(h, c);
-	if (c->number == SYS_wait4 || c->number == SYS_waitid)
-		proxy_tell_children(); /* as on Linux, where SIGCHLD comes before the child can be waited for */
-	return result;
+	return make_with_care(h, c);
 }

@@ -247,9 +247,15 @@ static void leave(struct leave *l, const struct plan *p)
 	((void (*)(const struct leave_call *, uint64_t, uint64_t))l->code)(l->calls, l->count, l->sp);
 }
 
-/* Here all signals but those of faults are blocked, until the frame unblocks them. */
+/* Here all signals but those of faults are blocked, until the frame unblocks them. The agent's own comes to this process no more:
+ * it is the program's from now on, whose handler must not run before the program is there. */
 static _Noreturn void become(struct hrt *h, const struct plan *p, int *state)
 {
+	sigset_t own;
+
+	sigemptyset(&own);
+	sigaddset(&own, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &own, NULL);
 	int err = make_memory(h, p);
 	struct leave *l = mmap(NULL, LEAVE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 

@@ -104,19 +104,38 @@ static void load_modules(void)
 	fclose(order);
 }
 
-static int is_named(const char *port, const char *name)
+/* "" as long as the driver does not know it. */
+static void read_name(const char *port, char *text, int size)
 {
-	char path[512], text[128] = "";
+	char path[512];
 
 	snprintf(path, sizeof(path), CLASS "/%s/name", port);
 	FILE *f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (!fgets(text, sizeof(text), f))
+	if (!f || !fgets(text, size, f))
 		*text = 0;
-	fclose(f);
+	if (f)
+		fclose(f);
 	text[strcspn(text, "\n")] = 0;
-	return !strcmp(text, name);
+}
+
+/* QEMU tells the driver of all ports before it tells the first one's name. */
+static int all_are_named(void)
+{
+	DIR *dir = opendir(CLASS);
+	int ports = 0, named = 0;
+
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		char text[128];
+
+		if (*e->d_name == '.')
+			continue;
+		read_name(e->d_name, text, sizeof(text));
+		ports++;
+		named += *text != 0;
+	}
+	if (dir)
+		closedir(dir);
+	return ports && named == ports;
 }
 
 static int open_port(const char *name, int flags)
@@ -125,26 +144,32 @@ static int open_port(const char *name, int flags)
 	struct dirent *e;
 	int fd = -1;
 
-	while (dir && fd < 0 && (e = readdir(dir)))
-		if (*e->d_name != '.' && is_named(e->d_name, name)) {
-			char path[300];
+	while (dir && fd < 0 && (e = readdir(dir))) {
+		char path[300], text[128];
 
-			snprintf(path, sizeof(path), "/dev/%s", e->d_name);
-			fd = open(path, flags | O_CLOEXEC);
-		}
+		if (*e->d_name == '.')
+			continue;
+		read_name(e->d_name, text, sizeof(text));
+		if (strcmp(text, name))
+			continue;
+		snprintf(path, sizeof(path), "/dev/%s", e->d_name);
+		fd = open(path, flags | O_CLOEXEC);
+	}
 	if (dir)
 		closedir(dir);
 	return fd;
 }
 
-/* The driver names its ports some time after it was loaded, one after another. */
+/* The driver names its ports some time after it was loaded, one after another. One that has no name then is not there: without
+ * streams of its own a kernel has no ports for them. */
 static int wait_for_port(const char *name, int flags)
 {
-	int fd = -1;
+	int fd = -1, all = 0;
 
-	for (int ms = 0; ms < PORT_MS && fd < 0; ms += 2) {
+	for (int ms = 0; ms < PORT_MS && fd < 0 && !all; ms += 2) {
+		all = all_are_named();
 		fd = open_port(name, flags);
-		if (fd < 0)
+		if (fd < 0 && !all)
 			usleep(2000);
 	}
 	return fd;

@@ -25,6 +25,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOOK_MS	    50 /* how often the HRT's state is looked at: a panic may come without a bell */
@@ -238,17 +239,24 @@ void proxy_tell_children(void)
 	pthread_mutex_unlock(&telling);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 /* Until it has ended by itself or was told to, or its state says that it has failed. */
 static void watch(void)
 {
 	static struct frame f;
 	struct pollfd p[] = { { .fd = ended, .events = POLLIN }, { .fd = parent, .events = POLLIN },
 		{ .fd = children, .events = POLLIN } };
-	int counted = 0;
+	uint64_t counted = now_ms();
 
 	for (;;) {
-		int n = poll(p, 3, LOOK_MS);
-
+		poll(p, 3, LOOK_MS);
 		if (p[0].revents & POLLIN)
 			return;
 		slots_look();
@@ -260,9 +268,10 @@ static void watch(void)
 			end_with(AGENT_STOPPED, 0);
 		if (p[2].revents & POLLIN)
 			proxy_tell_children();
-		if (n == 0 && (counted += LOOK_MS) >= COUNTS_MS) {
+		/* Not when nothing happened: a shell's children may end all the time. */
+		if (now_ms() - counted >= COUNTS_MS) {
 			counts_send(&hrt, parent);
-			counted = 0;
+			counted = now_ms();
 		}
 	}
 }

@@ -128,7 +128,7 @@ static bool drain(void)
 {
 	pthread_mutex_lock(&draining);
 	bool any = drain_console();
-	any = any || drain_messages();
+	any |= drain_messages(); /* also while the kernel never ceases to print */
 	pthread_mutex_unlock(&draining);
 	return any;
 }

@@ -175,12 +175,13 @@ void cokernel_console_write(const char *text, size_t len)
 	while (!panicking && __atomic_exchange_n(&r->lock.taken, 1, __ATOMIC_ACQUIRE))
 		pause_cpu();
 	while (r->bytes && len) {
-		uint64_t n = room(r) < len ? room(r) : len;
+		uint64_t n = room(r); /* once: it grows while it is looked at */
 
 		if (!n && !wait_for_room(r)) {
 			r->shared->dropped += len;
 			break;
 		}
+		n = n < len ? n : len;
 		put(r, text, n);
 		text += n;
 		len -= n;

@@ -75,20 +75,26 @@ static long address_out(void *user, uint32_t *user_len, const struct address *a)
 	return copy_out(user_len, &len, sizeof(len));
 }
 
+/* One that no file has. */
+static void discard(struct socket *s)
+{
+	net_lock();
+	s->abort = true;
+	if (s->stream)
+		tcp_leave(s);
+	else
+		udp_remove(s->udp);
+	socket_free(s);
+	net_unlock();
+}
+
 /* Gives the socket a file and the file a number. */
 static long give(struct socket *s, unsigned flags)
 {
 	struct file *f = file_new(&socket_ops, O_RDWR | (flags & SOCK_NONBLOCK), s);
 
 	if (!f) {
-		net_lock();
-		s->abort = true;
-		if (s->stream)
-			tcp_leave(s);
-		else
-			udp_remove(s->udp);
-		socket_free(s);
-		net_unlock();
+		discard(s);
 		return -ENOMEM;
 	}
 	net_lock();
@@ -216,11 +222,7 @@ static long accept(struct frame *f, unsigned flags)
 	err = address_out((void *)ARG2, (uint32_t *)ARG3, &from);
 	if (!err)
 		return give(s, flags);
-	net_lock();
-	s->abort = true;
-	tcp_leave(s);
-	socket_free(s);
-	net_unlock();
+	discard(s);
 	return err;
 }
 
