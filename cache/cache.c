@@ -131,6 +131,7 @@ static void keep_house(struct cache *c);
 static void house_run(void *arg)
 {
 	struct cache *c = arg;
+	room_sync(c->room);
 	room_rest(c->room);
 	room_sweep(c->room);
 }

@@ -2,7 +2,7 @@
 /*
  * object.h: small whole blobs by digest: manifests, indexes, configs, READMEs.
  *
- * Shape    objects/<64 hex digits>; immutable, written temp, fsync, rename
+ * Shape    objects/<64 hex digits>; immutable, written temp, rename; on the disk a few seconds later
  * Trust    verified when written and whenever read; one that has rotted is removed and is not there
  * Threads  any, in several processes
  */

@@ -27,7 +27,7 @@
 #define MAX_BATCH  (128u << 10) /* of a job */
 #define SMALL	   (32u << 10)
 #define LARGE	   (64u << 10)
-#define LARGE_JOBS 2u
+#define LARGE_JOBS 3u
 #define FAILED_NS  UINT64_C(3000000000)
 #define OTHERS_NS  UINT64_C(2000000000)
 
@@ -87,8 +87,11 @@ static void span_put(struct span *s)
 struct batch { /* small neighbours are one job */
 	struct cache *cache;
 	struct chunk_fetch *first; /* linked by (batched) */
-	uint64_t raw;
+	uint64_t raw;		   /* counted in cache->unkept */
+	bool large;		   /* counted in cache->large_jobs */
 };
+
+static void verify_large(struct cache *c);
 
 static void put_source(struct chunk_fetch *f)
 {
@@ -101,26 +104,8 @@ static void put_source(struct chunk_fetch *f)
 		spool_put(spool);
 }
 
-static void keep_run(void *arg)
+static void verify_batch(const struct batch *b)
 {
-	for (struct chunk_fetch *f = ((struct batch *)arg)->first; f; f = f->batched)
-		chunk_keep(f);
-}
-
-static void keep_done(void *arg)
-{
-	struct batch *b = arg;
-	b->cache->unkept -= b->raw;
-	for (struct chunk_fetch *f = b->first, *next; f; f = next) {
-		next = f->batched;
-		put_source(f);
-	}
-	free(b);
-}
-
-static void verify_run(void *arg)
-{
-	const struct batch *b = arg;
 	for (struct chunk_fetch *f = b->first; f; f = f->batched) {
 		struct chunk_fetch *g = f->batched;
 		if (g && chunk_of(f)->raw == chunk_of(g)->raw) {
@@ -132,33 +117,51 @@ static void verify_run(void *arg)
 	}
 }
 
-/* What is wrong ends here; the rest is answered, and then written. */
-static void verify_done(void *arg)
+/* The loop hears that they were verified, and answers who waits, before they are written. */
+static void verified(void *arg)
 {
 	struct batch *b = arg;
 	struct cache *c = b->cache;
-	struct chunk_fetch *all = b->first, *next, **end = &b->first;
 	bool now = c->unkept < MAX_UNKEPT;
-	b->raw = 0;
-	for (struct chunk_fetch *f = all; f; f = next) {
-		next = f->batched;
-		if (f->err) {
-			put_source(f);
-			continue;
-		}
-		f->verified = now;
-		if (now)
+	for (struct chunk_fetch *f = b->first; f; f = f->batched) {
+		if (!f->err)
+			b->raw += chunk_of(f)->raw;
+		f->verified = now && !f->err;
+		if (now || f->err)
 			chunk_fetch_answer(f);
-		b->raw += chunk_of(f)->raw;
-		*end = f;
-		end = &f->batched;
 	}
-	*end = NULL;
 	c->unkept += b->raw;
-	if (b->first)
-		cache_job(c, keep_run, keep_done, b);
-	else
-		free(b);
+}
+
+static void keep_run(void *arg)
+{
+	for (struct chunk_fetch *f = ((struct batch *)arg)->first; f; f = f->batched)
+		if (!f->err)
+			chunk_keep(f);
+}
+
+/* The same worker writes what it has verified: it has it at hand, and nobody else is woken up for it. */
+static void batch_run(void *arg)
+{
+	struct batch *b = arg;
+	verify_batch(b);
+	pool_tell(b->cache->pool, verified, b);
+	keep_run(b);
+}
+
+static void batch_done(void *arg)
+{
+	struct batch *b = arg;
+	struct cache *c = b->cache;
+	c->unkept -= b->raw;
+	c->large_jobs -= b->large;
+	for (struct chunk_fetch *f = b->first, *next; f; f = next) {
+		next = f->batched;
+		put_source(f);
+	}
+	if (b->large)
+		verify_large(c);
+	free(b);
 }
 
 static struct batch *batch_new(struct cache *c, struct chunk_fetch *first)
@@ -169,13 +172,16 @@ static struct batch *batch_new(struct cache *c, struct chunk_fetch *first)
 	return b;
 }
 
-static void submit(struct cache *c, struct chunk_fetch *first, job_fn *done)
+static void submit(struct cache *c, struct chunk_fetch *first, bool large)
 {
 	if (!first)
 		return;
 	for (struct chunk_fetch *f = first; f; f = f->batched)
 		f->err = why_fail(&f->why, -ECANCELED, "the cache is closing");
-	cache_job(c, verify_run, done, batch_new(c, first));
+	struct batch *b = batch_new(c, first);
+	b->large = large;
+	c->large_jobs += large;
+	cache_job(c, batch_run, batch_done, b);
 }
 
 /* The next one of the queue: that somebody waits for, or else the first in its layer; of (like)'s length. */
@@ -196,8 +202,6 @@ static struct chunk_fetch *take_large(struct cache *c, const struct chunk_fetch 
 	return f;
 }
 
-static void large_done(void *arg);
-
 /* Two of one length are verified in little more time than one: so one that nobody waits for stays until another has come,
  * if more of its span are to come. The last of them, or the failure of the span, brings us here again. */
 static void verify_large(struct cache *c)
@@ -212,8 +216,7 @@ static void verify_large(struct cache *c)
 		f->batched = g;
 		if (g)
 			g->batched = NULL;
-		c->large_jobs++;
-		submit(c, f, large_done);
+		submit(c, f, true);
 	}
 }
 
@@ -221,14 +224,6 @@ void chunk_fetch_wanted(struct chunk_fetch *f)
 {
 	if (f->span)
 		verify_large(f->view->cache);
-}
-
-static void large_done(void *arg)
-{
-	struct cache *c = ((struct batch *)arg)->cache;
-	c->large_jobs--;
-	verify_large(c);
-	verify_done(arg);
 }
 
 /* Can the loop verify it itself? Whatever a stranger packed, also what it takes to get there must be small. */
@@ -251,7 +246,7 @@ static void arrived(void *arg)
 										     : &later;
 		next = f->batched;
 		if (list == &later && raw && raw + k->raw > MAX_BATCH) {
-			submit(c, later, verify_done);
+			submit(c, later, false);
 			later = NULL;
 			raw = 0;
 		}
@@ -260,11 +255,12 @@ static void arrived(void *arg)
 		*list = f;
 	}
 	verify_large(c);
-	submit(c, later, verify_done);
+	submit(c, later, false);
 	if (now) {
 		struct batch *b = batch_new(c, now);
-		verify_run(b);
-		verify_done(b);
+		verify_batch(b);
+		verified(b);
+		cache_job(c, keep_run, batch_done, b);
 	}
 	cache_unref(c);
 }

@@ -40,6 +40,14 @@ struct room {
 	pthread_mutex_t lock;			  /* who counts and evicts */
 	pthread_mutex_t packs_lock;		  /* guards the list */
 	struct pack *packs;
+	pthread_mutex_t written_lock; /* guards the list */
+	struct written *written;
+};
+
+struct written { /* and perhaps not on the disk yet */
+	struct written *next;
+	int dirfd;
+	char name[];
 };
 
 struct item { /* what may go */
@@ -365,17 +373,56 @@ void room_sweep(struct room *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
+static void note_written(struct room *r, int dirfd, const char *name)
+{
+	size_t len = strlen(name) + 1;
+	struct written *w = xmalloc(sizeof(*w) + len);
+	w->dirfd = dirfd;
+	memcpy(w->name, name, len);
+	pthread_mutex_lock(&r->written_lock);
+	w->next = r->written;
+	r->written = w;
+	pthread_mutex_unlock(&r->written_lock);
+}
+
 int room_write_file(struct room *r, int dirfd, const char *name, const void *data, size_t len)
 {
 	int err = room_take(r, len);
 	if (!err)
-		err = io_write_file(dirfd, name, data, len, 0444, true);
+		err = io_write_file(dirfd, name, data, len, 0444, !r);
 	for (int tries = 0; (err == -ENOSPC || err == -EDQUOT) && tries < 3; tries++) {
 		if (room_make(r, len))
 			break;
-		err = io_write_file(dirfd, name, data, len, 0444, true);
+		err = io_write_file(dirfd, name, data, len, 0444, !r);
 	}
+	if (!err && r)
+		note_written(r, dirfd, name);
 	return err;
+}
+
+/* One that is gone by now, or that the disk cannot keep, is fetched again by whoever wants it. */
+static void sync_one(int dirfd, const char *name)
+{
+	autoclose int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && fsync(fd) < 0)
+		log_warn("cache: %s: %s", name, err_text(errno));
+}
+
+void room_sync(struct room *r)
+{
+	if (!r)
+		return;
+	pthread_mutex_lock(&r->written_lock);
+	struct written *w = r->written;
+	r->written = NULL;
+	pthread_mutex_unlock(&r->written_lock);
+	for (struct written *next; w; w = next) {
+		next = w->next;
+		sync_one(w->dirfd, w->name);
+		if (!next || next->dirfd != w->dirfd)
+			fsync(w->dirfd);
+		free(w);
+	}
 }
 
 void room_usage(const struct room *r, struct room_usage *out)
@@ -413,6 +460,7 @@ struct room *room_open(int dirfd, uint64_t quota)
 	r->quota = quota ? quota : default_quota(dirfd);
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_mutex_init(&r->packs_lock, NULL);
+	pthread_mutex_init(&r->written_lock, NULL);
 	return r;
 }
 
@@ -420,8 +468,10 @@ void room_close(struct room *r)
 {
 	if (!r)
 		return;
+	room_sync(r);
 	pthread_mutex_destroy(&r->lock);
 	pthread_mutex_destroy(&r->packs_lock);
+	pthread_mutex_destroy(&r->written_lock);
 	if (r->used != &r->alone)
 		munmap(r->used, sizeof(*r->used));
 	free(r);

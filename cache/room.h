@@ -39,8 +39,11 @@ int room_make(struct room *r, uint64_t bytes);
 void room_sweep(struct room *r);
 /* Removes a pack that nobody uses: 0 or -EBUSY. */
 int room_drop(struct room *r, const struct digest *pack);
-/* io_write_file, durable and read-only, of what there is room for. */
+/* io_write_file, read-only, of what there is room for. Only for what is verified whenever it is opened, because nobody waits
+ * for the disk: room_sync does; before that a power loss may leave less than all of it under its name. (dirfd) stays open. */
 int room_write_file(struct room *r, int dirfd, const char *name, const void *data, size_t len);
+/* What was written so since the last time is on the disk. */
+void room_sync(struct room *r);
 /* Packs that nobody used for a while are detached, so that any process may remove them. */
 void room_rest(struct room *r);
 

@@ -67,5 +67,7 @@ typedef void job_fn(void *arg);
 struct pool *pool_new(struct loop *l, unsigned threads);
 void pool_free(struct pool *p);
 void pool_submit(struct pool *p, job_fn *run, job_fn *done, void *arg);
+/* From within (run): (done) is called on the loop, before the job's own. */
+void pool_tell(struct pool *p, job_fn *done, void *arg);
 
 #endif

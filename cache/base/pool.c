@@ -105,11 +105,20 @@ static void on_finished(void *arg, uint32_t events)
 		destroy(p);
 }
 
+/* With the lock. */
+static void put_finished(struct pool *p, struct job *j)
+{
+	uint64_t one = 1;
+
+	if (!p->finished.first && write(p->fd, &one, sizeof(one)) < 0)
+		log_error("pool: cannot wake the loop: %s", err_text(errno));
+	jobs_put(&p->finished, j);
+}
+
 static void *worker(void *arg)
 {
 	struct pool *p = arg;
 	struct job *j;
-	uint64_t one = 1;
 
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
@@ -121,9 +130,7 @@ static void *worker(void *arg)
 		pthread_mutex_unlock(&p->lock);
 		j->run(j->arg);
 		pthread_mutex_lock(&p->lock);
-		if (!p->finished.first && write(p->fd, &one, sizeof(one)) < 0)
-			log_error("pool: cannot wake the loop: %s", err_text(errno));
-		jobs_put(&p->finished, j);
+		put_finished(p, j);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -212,5 +219,16 @@ void pool_submit(struct pool *p, job_fn *run, job_fn *done, void *arg)
 	pthread_mutex_lock(&p->lock);
 	jobs_put(&p->todo, j);
 	pthread_cond_signal(&p->more);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void pool_tell(struct pool *p, job_fn *done, void *arg)
+{
+	struct job *j = xcalloc(1, sizeof(*j));
+
+	j->done = done;
+	j->arg = arg;
+	pthread_mutex_lock(&p->lock);
+	put_finished(p, j);
 	pthread_mutex_unlock(&p->lock);
 }
