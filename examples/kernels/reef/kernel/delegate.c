@@ -49,7 +49,7 @@ static unsigned wait_for_slot(void)
 	}
 }
 
-/* Interrupts are off, unless it had to be waited for. */
+/* Interrupts are off, but for while it has to be waited for. */
 static unsigned take_slot(void)
 {
 	unsigned slot;
@@ -60,7 +60,9 @@ static unsigned take_slot(void)
 	if (slot)
 		return slot;
 	irq_on();
-	return wait_for_slot();
+	slot = wait_for_slot();
+	irq_off(); /* for the lock in give_slot, too */
+	return slot;
 }
 
 static void give_slot(unsigned slot)
