@@ -502,26 +502,27 @@ static int replace(struct pack *p)
 	return 0;
 }
 
-static int write_chunk(struct pack *p, uint32_t i, const struct tree_chunk *c, const void *data)
+static int write_chunk(
+	struct pack *p, uint32_t i, const struct tree_chunk *c, const void *data, uint64_t mark)
 {
 	p->foreign = p->foreign || pack_stamp(p->fd) != p->stamp;
 	int err = io_pwrite_full(p->fd, data, c->raw, c->pack_off);
 	p->stamp = pack_stamp(p->fd);
-	return err ? err : set_mark(p, i, pack_mark_of(data, c->raw));
+	return err ? err : set_mark(p, i, mark);
 }
 
 /* A full disk is no reason to go without, as long as something older can go. */
-static int keep(struct pack *p, uint32_t i, const struct tree_chunk *c, const void *data)
+static int keep(struct pack *p, uint32_t i, const struct tree_chunk *c, const void *data, uint64_t mark)
 {
 	int err = pack_is_sealed(p) ? replace(p) : 0;
 	if (!err)
 		err = room_take(p->room, c->raw);
 	if (!err)
-		err = write_chunk(p, i, c, data);
+		err = write_chunk(p, i, c, data, mark);
 	for (int tries = 0; (err == -ENOSPC || err == -EDQUOT) && tries < 3; tries++) {
 		if (room_make(p->room, c->raw))
 			break;
-		err = write_chunk(p, i, c, data);
+		err = write_chunk(p, i, c, data, mark);
 	}
 	return err;
 }
@@ -530,9 +531,10 @@ void pack_put(struct pack *p, uint32_t i, const struct tree_chunk *c, const void
 {
 	if (pack_enter(p, false))
 		return;
+	uint64_t mark = pack_mark_of(data, c->raw); /* while others may write */
 	pthread_mutex_lock(&p->lock);
 	bool there = pack_marked(p, i); /* another process was faster; it is checked when it is read */
-	int err = there ? 0 : keep(p, i, c, data);
+	int err = there ? 0 : keep(p, i, c, data, mark);
 	if (!err && !there)
 		pack_set_checked(p, i);
 	else if (err && !atomic_exchange(&p->told, true))

@@ -202,6 +202,24 @@ static struct chunk_fetch *take_large(struct cache *c, const struct chunk_fetch 
 	return f;
 }
 
+/* Two more of (like)'s length that nobody waits for, if there are two: a worker is woken up half as often. */
+static struct chunk_fetch *take_more(struct cache *c, const struct chunk_fetch *like)
+{
+	struct chunk_fetch *f = take_large(c, like), *g = f ? take_large(c, like) : NULL;
+	if (f)
+		f->batched = g;
+	if (g && !f->waits && !g->waits) {
+		g->batched = NULL;
+		return f;
+	}
+	if (g)
+		g->batched = c->large;
+	else if (f)
+		f->batched = c->large;
+	c->large = f ? f : c->large;
+	return NULL;
+}
+
 /* Two of one length are verified in little more time than one: so one that nobody waits for stays until another has come,
  * if more of its span are to come. The last of them, or the failure of the span, brings us here again. */
 static void verify_large(struct cache *c)
@@ -215,7 +233,7 @@ static void verify_large(struct cache *c)
 		}
 		f->batched = g;
 		if (g)
-			g->batched = NULL;
+			g->batched = f->waits || g->waits ? NULL : take_more(c, g);
 		submit(c, f, true);
 	}
 }
