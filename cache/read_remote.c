@@ -28,6 +28,7 @@
 #define SMALL	   (32u << 10)
 #define LARGE	   (64u << 10)
 #define LARGE_JOBS 3u
+#define MORE_PAIRS 3u /* of large ones in a job, beside the first */
 #define FAILED_NS  UINT64_C(3000000000)
 #define OTHERS_NS  UINT64_C(2000000000)
 
@@ -202,21 +203,26 @@ static struct chunk_fetch *take_large(struct cache *c, const struct chunk_fetch 
 	return f;
 }
 
-/* Two more of (like)'s length that nobody waits for, if there are two: a worker is woken up half as often. */
-static struct chunk_fetch *take_more(struct cache *c, const struct chunk_fetch *like)
+static void put_back(struct cache *c, struct chunk_fetch *f)
 {
-	struct chunk_fetch *f = take_large(c, like), *g = f ? take_large(c, like) : NULL;
-	if (f)
-		f->batched = g;
+	f->batched = c->large;
+	c->large = f;
+}
+
+/* Up to (pairs) more pairs of (like)'s length that nobody waits for: the more in a job, the fewer are woken up. */
+static struct chunk_fetch *take_more(struct cache *c, const struct chunk_fetch *like, unsigned pairs)
+{
+	struct chunk_fetch *f = pairs && !like->waits ? take_large(c, like) : NULL;
+	struct chunk_fetch *g = f ? take_large(c, like) : NULL;
 	if (g && !f->waits && !g->waits) {
-		g->batched = NULL;
+		f->batched = g;
+		g->batched = take_more(c, like, pairs - 1);
 		return f;
 	}
 	if (g)
-		g->batched = c->large;
-	else if (f)
-		f->batched = c->large;
-	c->large = f ? f : c->large;
+		put_back(c, g);
+	if (f)
+		put_back(c, f);
 	return NULL;
 }
 
@@ -233,7 +239,7 @@ static void verify_large(struct cache *c)
 		}
 		f->batched = g;
 		if (g)
-			g->batched = f->waits || g->waits ? NULL : take_more(c, g);
+			g->batched = f->waits ? NULL : take_more(c, g, MORE_PAIRS);
 		submit(c, f, true);
 	}
 }
