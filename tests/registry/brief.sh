@@ -84,7 +84,7 @@ own=$M/run/$(head -n 1 <&7 | tr -d "\n")
 ok "an instance" put "kernel = hello" "$own/config"
 cp "$BUILD/stage/hello/src/app/main.c" "$own/src/" && sed -i 's/hello, world/good bye/' "$own/src/main.c"
 fault a ""
-ok "its application is built with the kernel's sources" put fullVM "$own/deploy"
+wait_for "its application is built with the kernel's sources" put fullVM "$own/deploy"
 is "and is what runs" "$(timeout "$SLOW" cat "$own/stdout")" "good bye"
 exec 7<&-
 
