@@ -45,6 +45,7 @@ net_content() {
 	chmod -R a+rX "$T/www"
 	cat "$T/www/layout/blobs/sha256"/* >/dev/null
 	find "$T/www/plain" -type f -print0 | xargs -0 cat >/dev/null
+	sync # else the kernel writes it to the disk while others are measured
 }
 
 # Mounts a reader with nothing kept; then $LARGE_AT is the large image, $SMALL_AT has the small files.
