@@ -78,6 +78,7 @@ first_bytes() { # FILE...: the median's ms, without a process of its own
 	done | awk '{ printf "%.2f\n", ($1 - $2) / 1e3 }' | median
 }
 rate() { # COMMAND...: MB/s of the large image
+	sync # what the one before has written, or removed
 	ms "$@" | awk -v mib="$LARGE" '{ printf "%.0f\n", mib * 1048.576 / $1 }'
 }
 
