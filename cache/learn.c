@@ -21,7 +21,7 @@
 struct learn {		  /* of a content, while somebody deploys it */
 	unsigned deploys; /* the loop's */
 	uint32_t count;
-	_Atomic uint8_t bits[];
+	_Atomic uint8_t bits[]; /* workers set them at any time */
 };
 
 void learn_note(const struct content *k, uint32_t chunk)
@@ -127,8 +127,9 @@ void view_deploy(struct view *v)
 		l->count = count;
 		k->learn = l;
 	}
-	if (k->learn->deploys++ == 0)
-		memset((void *)k->learn->bits, 0, count / 8 + 1);
+	for (uint32_t i = 0; k->learn->deploys == 0 && i < count / 8 + 1; i++)
+		atomic_store_explicit(&k->learn->bits[i], 0, memory_order_relaxed);
+	k->learn->deploys++;
 	recall(v);
 }
 
@@ -160,21 +161,34 @@ static void kept(void *arg)
 	free(p);
 }
 
+/* As they are now; false if none is set. */
+static bool put_bits(struct learn *l, struct buf *out)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < l->count / 8 + 1; i++) {
+		uint8_t bits = atomic_load_explicit(&l->bits[i], memory_order_relaxed);
+		buf_append(out, &bits, 1);
+		any |= bits != 0;
+	}
+	return any;
+}
+
 void view_deployed(struct view *v, bool ran)
 {
 	struct learn *l = v->content->learn;
-	bool any = false;
 	if (!l || l->deploys == 0)
 		return;
 	l->deploys--;
-	for (uint32_t i = 0; i < l->count / 8 + 1; i++)
-		any |= l->bits[i] != 0;
-	if (!ran || !any)
+	if (!ran)
 		return;
 	struct keeping *p = xcalloc(1, sizeof(*p));
-	p->view = view_get(v);
 	buf_append(&p->file, MAGIC, 8);
 	buf_append(&p->file, &l->count, sizeof(l->count));
-	buf_append(&p->file, (const void *)l->bits, l->count / 8 + 1);
+	if (!put_bits(l, &p->file)) {
+		buf_free(&p->file);
+		free(p);
+		return;
+	}
+	p->view = view_get(v);
 	cache_job(v->cache, keep_run, kept, p);
 }

@@ -152,6 +152,7 @@ _Static_assert(sizeof(struct deploy_hello) == 32, "both ends of a socket rely on
 #define PLAN_TIMEOUT "timeout" /* seconds; 0 none */
 #define PLAN_QEMU    "qemu"    /* the QEMU program, absolute or found in PATH */
 /* of split modes */
+#define PLAN_ROS         "ros"         /* its NAME:TAG, for who reads the plan again */
 #define PLAN_ROS_IMAGE   "ros_image"   /* the ROS's bzImage, initrd, command line (mem= and maxcpus= are added) */
 #define PLAN_ROS_INITRD  "ros_initrd"
 #define PLAN_ROS_CMDLINE "ros_cmdline"

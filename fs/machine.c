@@ -62,6 +62,7 @@ static void put_split(struct buf *plan, const struct instance *in, const struct 
 	const struct config *c = &in->cfg;
 	const struct kernel_launch *ros = &in->work.ros->conf.launch[MODE_FULLVM];
 
+	conf_put(plan, PLAN_ROS, in->work.ros->text);
 	put_image(plan, in, PLAN_ROS_IMAGE, "ros/", ros->image + strlen("images/"));
 	if (*ros->initrd)
 		put_image(plan, in, PLAN_ROS_INITRD, "ros/", ros->initrd + strlen("images/"));
@@ -455,6 +456,8 @@ static int take_plan(void *arg, unsigned line, const char *key, const char *valu
 	else if (strcmp(key, PLAN_IMAGE) == 0)
 		set_text(&m->image,
 			strncmp(value, in->dir, strlen(in->dir)) ? value : value + strlen(in->dir) + 1);
+	else if (strcmp(key, PLAN_ROS) == 0)
+		set_text(&m->ros, value);
 	else if (strcmp(key, PLAN_ACCEL) == 0)
 		set_text(&m->accel, value);
 	else if (strcmp(key, PLAN_MACHINE) == 0)

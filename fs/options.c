@@ -300,7 +300,10 @@ static int set_registries(const struct raw *r, struct fs_options *o, struct why 
 	memcpy(all, r->words, words * sizeof *all);
 	for (size_t i = 0; i < r->given_count; i++)
 		all[words + i] = r->given[i];
-	return registries_choose(r->config, all, n, &o->registries, why);
+	int err = registries_choose(r->config, all, n, &o->registries, why);
+	for (size_t i = 0; !err && i < o->registries.count; i++)
+		err = readable("ca", o->registries.list[i].ca_file, why);
+	return err;
 }
 
 static int set_paths(const struct raw *r, struct fs_options *o, struct why *why)

@@ -65,8 +65,7 @@ static void put_split(const struct machine *m, struct buf *out)
 {
 	if (m->mode <= MODE_FULLVM)
 		return;
-	if (m->ros) /* not after a restart: the plan has its numbers */
-		buf_printf(out, "ros %s\n", m->ros);
+	buf_printf(out, "ros %s\n", m->ros ? m->ros : "?");
 	buf_printf(out, "ros_cpus %u\n", m->ros_cpus);
 	put_size(out, "ros_memory", m->ros_memory);
 }

@@ -30,8 +30,8 @@ anew() { [ "$(said b | grep -c '^hello from')" = 2 ]; }
 wait_for "it begins anew" anew
 is "the other does not" "$(said a | grep -c '^hello from')" 1
 
-before=$(machines) split=$(sed -n '/^ros_cpus\|^ros_memory/p' status | tr '\n' ' ')
-like "status says what Linux has" "$split" '^ros_cpus 1 ros_memory [0-9]+'
+before=$(machines) split=$(sed -n '/^ros/p' status | tr '\n' ' ')
+like "status says what Linux has" "$split" '^ros ros:[0-9.]+ ros_cpus 1 ros_memory [0-9]+'
 kill -KILL "$DAEMON"
 wait_for "the daemon is dead" no_process "bin/diverfs .*$M"
 cd / || exit 1
@@ -40,7 +40,7 @@ mount_registry
 DAEMON=$(daemon_pid)
 is "both are found again" "$(cat "$M/run/a/state" "$M/run/b/state" | tr '\n' ' ')" "running running "
 is "they are the same" "$(machines)" "$before"
-is "what their Linuxes have is known" "$(sed -n '/^ros_cpus\|^ros_memory/p' "$M/run/b/status" | tr '\n' ' ')" "$split"
+is "what their Linuxes have is known" "$(sed -n '/^ros/p' "$M/run/b/status" | tr '\n' ' ')" "$split"
 put 'after all' "$M/run/a/console"
 wait_for "which still listen" says a '^you typed after all'
 is "and have lost nothing" "$(said a | grep -c '^you typed')" 2

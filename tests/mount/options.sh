@@ -35,6 +35,8 @@ for wrong in "names = a|line 1: names: before it there must be" "registry = http
 	printf '%b\n' "${wrong%%|*}" >"$T/conf"
 	fails "a list of registries with ${wrong%%|*}" "$T/conf: ${wrong#*|}" "$DIVERFS" -o "$o,config=$T/conf" "$M"
 done
+printf 'registry = https://127.0.0.1:1\nca = %s\nregistry = https://127.0.0.1:2\nca = %s\n' "$T/file" "$T/none" >"$T/conf"
+fails "a list with an authority that is not there" "ca=$T/none: No such file" "$DIVERFS" -o "$o,config=$T/conf" "$M"
 fails "a directory that is no registry" "no OCI image layout" "$DIVERFS" -o "$o" /etc "$M"
 fails "a registry that is not there" "registry .*nowhere \(a directory with .*: No such file" "$DIVERFS" -o "$o" "$T/nowhere" "$M"
 fails "a registry that is none" "registry|layout|No such" "$DIVERFS" -o "$o" "$T/file" "$M"
