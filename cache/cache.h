@@ -118,6 +118,12 @@ void view_put(struct view *v);
 /* The same for who only looks: a kernel's sources or images may be missing from the view, where nothing but the whole of
  * a layer says what they are and that is not here. Nothing but metadata is fetched then. */
 void cache_look(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg);
+/* The same for who only wants to launch it: from a remote registry manifest and config are enough, which is half of what a
+ * view takes. Such a view is brief: README.md is empty in it, and src. The root and what is in it have the index that other
+ * views of the digest know them by, what is below has not. The rest is fetched some moments later, as cache_look would, so
+ * that it is here when the registry is not; who wants it now asks cache_look for the digest. */
+void cache_brief(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg);
+bool view_is_brief(const struct view *v);
 /* Is (dir) what is missing? cache_view for the view's digest gives a view that has it, where all entries of this one have
  * the index that they have here. */
 bool view_lacks(const struct view *v, uint32_t dir);

@@ -49,11 +49,12 @@ static void unref_pack(struct cache *c, struct pack_ref *r)
 
 /* --- contents --------------------------------------------------------------------------------- */
 
-struct content *content_find(struct cache *c, const struct digest *d, bool look)
+struct content *content_find(struct cache *c, const struct digest *d, enum extent extent)
 {
 	struct content *found = NULL;
 	for (struct content *k = c->contents; k; k = k->next)
-		if (digest_equal(&k->digest, d) && (!k->lacks || (look && !found)))
+		if (digest_equal(&k->digest, d) && k->extent <= extent &&
+			(!found || k->extent < found->extent))
 			found = k;
 	if (found)
 		found->refs++;
@@ -65,7 +66,8 @@ struct content *content_adopt(struct cache *c, const struct load *l)
 	struct tree *t = l->tree;
 	struct pack **packs = l->packs;
 	uint32_t layers = t->head->layer_count;
-	struct content *k = content_find(c, &t->head->manifest, l->lacks != NULL);
+	enum extent extent = l->brief ? EXTENT_BRIEF : l->lacks ? EXTENT_LOOK : EXTENT_ALL;
+	struct content *k = content_find(c, &t->head->manifest, extent);
 	struct entry e;
 	if (k) {
 		for (uint32_t i = 0; i < layers; i++)
@@ -77,6 +79,7 @@ struct content *content_adopt(struct cache *c, const struct load *l)
 	k = xcalloc(1, sizeof(*k));
 	k->tree = t;
 	k->digest = t->head->manifest;
+	k->extent = extent;
 	k->refs = 1;
 	if (l->lacks && tree_path(t, l->lacks, &e) == 0) {
 		k->lacks = e.index;
@@ -284,6 +287,11 @@ uint64_t view_progress(const struct view *v)
 	for (uint32_t i = 0; i < t->head->layer_count; i++)
 		sum += v->content->packs[i]->came + spool_came(v->cache, &t->layers[i].blob);
 	return sum;
+}
+
+bool view_is_brief(const struct view *v)
+{
+	return v->content->extent == EXTENT_BRIEF;
 }
 
 bool view_lacks(const struct view *v, uint32_t dir)

@@ -31,6 +31,7 @@ struct learn;
 struct search;
 struct trust;
 struct names_query; /* who waits for names (query.c) */
+struct rest;	    /* what a brief view lacks, to be fetched */
 struct view_query;  /* who waits for a view */
 struct tags;	    /* digests of tags (tags.h) */
 
@@ -83,6 +84,7 @@ struct cache {
 	struct view_query *views_waiting;
 	struct search *search;		  /* search.c; NULL: nobody has searched yet */
 	struct failed_view *views_failed; /* for some seconds they fail at once */
+	struct rest *rests;
 	struct content *contents;
 	struct pack_ref *packs;
 	struct chunk_fetch *batch;  /* to be asked for at the end of this round of the loop */
@@ -105,6 +107,9 @@ struct cache {
 	_Atomic uint64_t fetched; /* bytes that came from registries */
 	struct timer *tick;	  /* housekeeping; NULL while it runs */
 };
+
+/* How much of a kernel who asks for a view wants to see (cache.h): each is more than the next. */
+enum extent { EXTENT_ALL, EXTENT_LOOK, EXTENT_BRIEF };
 
 struct ahead {		      /* a reader that goes forward, and how far chunks were asked for before it */
 	uint32_t last, until; /* chunk numbers: read last; asked for, all below */
@@ -129,6 +134,7 @@ struct content {
 	struct tree *tree;
 	struct digest digest;
 	struct pack_ref **packs;     /* one a layer */
+	enum extent extent;	     /* what it was loaded for, if it lacks something; else EXTENT_ALL */
 	uint32_t lacks;		     /* a directory whose children are not known (cache_look); 0: none */
 	uint64_t lacks_size;
 	struct learn *_Atomic learn; /* learn.c: what a deploy reads; NULL: there was none */
@@ -195,6 +201,9 @@ void read_ahead(struct view *v, uint32_t first, uint32_t last, bool missed);
 /* Whoever waits for the loop or holds a view holds a reference (c->refs++). */
 void cache_unref(struct cache *c);
 void query_free(struct cache *c); /* what query.c keeps */
+/* rest.c: what a brief view of this digest lacks is fetched in a moment. */
+void rest_later(struct cache *c, const char *name, const struct digest *d);
+void rest_stop(struct cache *c); /* when the cache closes */
 /* Is this tag signed? The callback gets no view. */
 void query_check(struct cache *c, const char *name, const char *tag, cache_view_fn *done, void *arg);
 void cache_job(struct cache *c, job_fn *run, job_fn *done, void *arg);
@@ -230,9 +239,10 @@ struct load {
 	struct digest digest;
 	struct lack *needs;
 	struct whole *wholes; /* load_foreign.c */
-	bool look;	      /* layers without an index are left out if they are not here; then */
+	enum extent extent;   /* LOOK: layers without an index are left out if they are not here; then */
 	const char *lacks;    /* this directory of the tree is empty, and the tree is not kept; */
 	uint64_t lacks_size;  /* so many bytes, packed, would fill it */
+	bool brief;	      /* BRIEF: so are README.md and all sources; then this is set */
 
 	/* load_ask.c */
 	int (*run)(struct load *l, struct why *why); /* in place of load_tree; NULL: that */
@@ -281,8 +291,8 @@ void learn_free(struct content *k);
 /* content.c. Takes the tree and the packs of a load over, unless a content of that digest is there already.
  * One reference. */
 struct content *content_adopt(struct cache *c, const struct load *l);
-/* (look): one that lacks something will do. */
-struct content *content_find(struct cache *c, const struct digest *d, bool look);
+/* One that shows (extent) or more. */
+struct content *content_find(struct cache *c, const struct digest *d, enum extent extent);
 void content_unref(struct cache *c, struct content *content);
 /* A worker: the packs of a tree. */
 struct pack **packs_open(struct cache *c, const struct tree *t);

@@ -120,6 +120,8 @@ void view_deploy(struct view *v)
 {
 	struct content *k = v->content;
 	uint32_t count = k->tree->head->chunk_count;
+	if (view_is_brief(v)) /* its chunks have other numbers */
+		return;
 	if (!k->learn) {
 		struct learn *l = xcalloc(1, sizeof(*l) + count / 8 + 1);
 		l->count = count;

@@ -255,6 +255,8 @@ static int need_parts(struct load *l, const struct artifact *a)
 {
 	struct toc_place place;
 	int err = need_blob(l, &a->config, MAX_CONFIG);
+	if (l->brief)
+		return err;
 	if (a->has_readme && need_blob(l, &a->readme, MAX_README) < 0)
 		err = -EAGAIN;
 	if (a->has_source && layer_toc_place(a->source.annotations, a->source.size, &place, NULL) == 0 &&
@@ -266,18 +268,21 @@ static int need_parts(struct load *l, const struct artifact *a)
 static int add_parts(struct load *l, struct tree_build *b, const struct artifact *a, struct why *why)
 {
 	autobuf struct buf readme = { 0 };
+	bool remote = registry_is_remote(l->registry);
 	uint32_t dir;
-	int err = registry_is_remote(l->registry) ? need_parts(l, a) : 0;
+	l->brief = remote && l->extent == EXTENT_BRIEF;
+	int err = remote ? need_parts(l, a) : 0;
 	if (err)
 		return err;
 	err = tree_add(b, TREE_ROOT, "images", &(struct tree_item){ .kind = ITEM_DIR }, &dir, why);
-	if (!err && a->has_readme)
+	if (!err && a->has_readme && !l->brief)
 		err = load_blob(l, &a->readme, "README.md", MAX_README, &readme, why);
 	if (!err)
 		err = tree_add_inline(b, "README.md", readme.data ? readme.data : "", readme.len, why);
 	if (!err)
-		err = a->has_source ? add_source(l, b, a, why)
-				    : tree_add(b, TREE_ROOT, "src", &(struct tree_item){ .kind = ITEM_DIR },
+		err = a->has_source && !l->brief
+			      ? add_source(l, b, a, why)
+			      : tree_add(b, TREE_ROOT, "src", &(struct tree_item){ .kind = ITEM_DIR },
 					      &dir, why);
 	return err ? err : add_config(l, b, a, why);
 }
@@ -329,7 +334,7 @@ static int make_tree(struct load *l, const struct digest *d, const struct buf *m
 {
 	autobuf struct buf bytes = { 0 };
 	int err = build_tree(l, d, manifest, doc, &bytes, why);
-	if (!err && (l->lacks ? tree_open_heap(&bytes, d, out) : keep_tree(l->cache, d, &bytes, out)) < 0)
+	if (!err && (l->lacks || l->brief ? tree_open_heap(&bytes, d, out) : keep_tree(l->cache, d, &bytes, out)) < 0)
 		err = why_fail(why, -EIO, "the tree that was just made cannot be read; is the memory sound?");
 	buf_free(&bytes);
 	malloc_trim(0); /* a table of contents takes tens of megabytes while it is read */
@@ -377,7 +382,7 @@ static int load_step(
 int load_tree(struct load *l, struct tree **out, struct why *why)
 {
 	int err = load_step(l, &l->digest, 0, out, why);
-	if (!err) {
+	if (!err && !l->brief) {
 		char listed[DIGEST_TEXT_LEN + 1];
 		digest_text(&l->digest, listed);
 		catalog_used_tree(l->cache->catalog, &(*out)->head->manifest);

@@ -20,6 +20,7 @@ static void load_run(void *arg)
 	struct load *l = arg;
 	why_clear(&l->why);
 	l->lacks = NULL;
+	l->brief = false;
 	l->err = l->run ? l->run(l, &l->why) : load_tree(l, &l->tree, &l->why);
 	if (l->err || l->run)
 		return;

@@ -95,7 +95,7 @@ bool load_may_lack(struct load *l, const struct artifact *a)
 	autobuf struct buf text = { 0 };
 	autojson json_t *config = NULL;
 	struct digest toc;
-	return l->look && registry_is_remote(l->registry) && !layer_toc_is_chunked(a->source.annotations) &&
+	return l->extent >= EXTENT_LOOK && registry_is_remote(l->registry) && !layer_toc_is_chunked(a->source.annotations) &&
 	       !layer_estargz_digest(a->source.annotations, &toc) &&
 	       load_blob(l, &a->config, "config", MAX_CONFIG, &text, NULL) == 0 &&
 	       strict_load(text.data ? text.data : "", text.len, "config", &config, NULL) == 0 &&

@@ -99,7 +99,7 @@ static bool may_lack(struct kraft *k, const struct artifact *a)
 {
 	struct load *l = k->load;
 	struct descriptor d;
-	if (!l->look || !registry_is_remote(l->registry) || !is_annotated(a, &k->has_initrd))
+	if (l->extent == EXTENT_ALL || !registry_is_remote(l->registry) || !is_annotated(a, &k->has_initrd))
 		return false;
 	l->lacks = "images";
 	l->lacks_size = 0;

@@ -201,7 +201,7 @@ struct view_query {
 	struct trust_question question;
 	bool trusted;
 	bool only_check; /* nobody wants to see it: only whether it is signed */
-	bool look;
+	enum extent extent;
 	int err;
 	struct why why;
 };
@@ -311,6 +311,8 @@ static void loaded(struct load *l)
 	struct view_query *q = l->arg;
 	q->err = l->err;
 	if (!l->err) {
+		if (l->brief)
+			rest_later(q->cache, q->name, &l->tree->head->manifest);
 		answer_view(q, content_adopt(q->cache, l));
 		return;
 	}
@@ -339,7 +341,7 @@ static void load_view(struct view_query *q)
 		return;
 	}
 	struct cache *c = q->cache;
-	struct content *content = content_find(c, &q->digest, q->look);
+	struct content *content = content_find(c, &q->digest, q->extent);
 	q->err = 0;
 	why_clear(&q->why);
 	if (content) {
@@ -351,7 +353,7 @@ static void load_view(struct view_query *q)
 	q->load.registry = c->places[q->place].registry;
 	q->load.repository = q->name;
 	q->load.digest = q->digest;
-	q->load.look = q->look;
+	q->load.extent = q->extent;
 	q->load.done = loaded;
 	q->load.arg = q;
 	load_start(&q->load);
@@ -518,15 +520,12 @@ static void begin_view(void *arg)
 		resolve(q);
 }
 
-enum wish { WISH_ALL, WISH_LOOK, WISH_CHECK };
-
-static void ask_view(struct cache *c, const char *name, const char *reference, enum wish wish,
-	cache_view_fn *done, void *arg)
+static void ask_view(struct cache *c, const char *name, const char *reference, enum extent extent,
+	bool only_check, cache_view_fn *done, void *arg)
 {
-	bool only_check = wish == WISH_CHECK, look = wish == WISH_LOOK;
 	struct view_waiter *w = xmalloc(sizeof(*w));
 	struct view_query *q = c->views_waiting;
-	while (q && (q->only_check != only_check || q->look != look || strcmp(q->name, name) != 0 ||
+	while (q && (q->only_check != only_check || q->extent != extent || strcmp(q->name, name) != 0 ||
 			    strcmp(q->reference, reference) != 0))
 		q = q->next;
 	*w = (struct view_waiter){ q ? q->waiters : NULL, done, arg };
@@ -537,7 +536,7 @@ static void ask_view(struct cache *c, const char *name, const char *reference, e
 	q = xcalloc(1, sizeof(*q));
 	q->cache = c;
 	q->only_check = only_check;
-	q->look = look;
+	q->extent = extent;
 	q->name = xstrdup(name);
 	q->reference = xstrdup(reference);
 	q->waiters = w;
@@ -553,15 +552,20 @@ static void ask_view(struct cache *c, const char *name, const char *reference, e
 
 void cache_view(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg)
 {
-	ask_view(c, name, reference, WISH_ALL, done, arg);
+	ask_view(c, name, reference, EXTENT_ALL, false, done, arg);
 }
 
 void cache_look(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg)
 {
-	ask_view(c, name, reference, WISH_LOOK, done, arg);
+	ask_view(c, name, reference, EXTENT_LOOK, false, done, arg);
+}
+
+void cache_brief(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg)
+{
+	ask_view(c, name, reference, EXTENT_BRIEF, false, done, arg);
 }
 
 void query_check(struct cache *c, const char *name, const char *tag, cache_view_fn *done, void *arg)
 {
-	ask_view(c, name, tag, WISH_CHECK, done, arg);
+	ask_view(c, name, tag, EXTENT_ALL, true, done, arg);
 }

@@ -17,6 +17,7 @@ struct finding {
 	struct cache *cache;
 	char *name;
 	struct chosen *k; /* being filled */
+	bool brief;
 	chosen_fn *done;
 	void *arg;
 };
@@ -74,6 +75,11 @@ static void view_found(void *arg, int err, const struct why *why, struct view *v
 	view_read(view, e.index, 0, e.size, conf_read, f);
 }
 
+static void find_view(struct finding *f, const char *reference)
+{
+	(f->brief ? cache_brief : cache_view)(f->cache, f->name, reference, view_found, f);
+}
+
 static bool better(const char *tag, const char *best)
 {
 	if (!best || strcmp(tag, "latest") == 0)
@@ -101,25 +107,27 @@ static void names_found(void *arg, int err, const struct why *why, struct names 
 	tag = best ? xstrdup(best) : NULL;
 	names_put(names);
 	if (tag) {
-		cache_view(f->cache, f->name, tag, view_found, f);
+		find_view(f, tag);
 		return;
 	}
 	why_fail(&mine, -ENOENT, "there is no kernel '%s' (ls kernels/ shows what there is)", f->name);
 	finding_end(f, -ENOENT, &mine);
 }
 
-void chosen_find(struct cache *c, const char *name, const char *reference, chosen_fn *done, void *arg)
+void chosen_find(
+	struct cache *c, const char *name, const char *reference, bool brief, chosen_fn *done, void *arg)
 {
 	struct finding *f = xcalloc(1, sizeof(*f));
 
 	f->cache = c;
 	f->name = xstrdup(name);
+	f->brief = brief;
 	f->done = done;
 	f->arg = arg;
 	f->k = xcalloc(1, sizeof(*f->k));
 	f->k->refs = 1;
 	if (reference)
-		cache_view(c, name, reference, view_found, f);
+		find_view(f, reference);
 	else
 		cache_names(c, names_found, f);
 }

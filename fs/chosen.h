@@ -21,8 +21,10 @@ struct chosen {
 
 /* On success the callback owns a reference. Never called before chosen_find has returned. */
 typedef void chosen_fn(void *arg, int err, const struct why *why, struct chosen *k);
-/* (reference): a tag, sha256:..., or NULL: the only tag, else `latest`, else the highest version. */
-void chosen_find(struct cache *c, const char *name, const char *reference, chosen_fn *done, void *arg);
+/* (reference): a tag, sha256:..., or NULL: the only tag, else `latest`, else the highest version. (brief): a brief view will
+ * do (cache.h), with which it can be launched and no more. */
+void chosen_find(
+	struct cache *c, const char *name, const char *reference, bool brief, chosen_fn *done, void *arg);
 struct chosen *chosen_get(struct chosen *k);
 void chosen_put(struct chosen *k); /* NULL is fine */
 

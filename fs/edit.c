@@ -191,7 +191,7 @@ static void check_start(struct check *c)
 		check_done(c, 0, NULL, NULL);
 	} else {
 		in->edit.draft.checking = true;
-		chosen_find(in->fs->cache, c->cfg.kernel, c->cfg.reference, kernel_found, c);
+		chosen_find(in->fs->cache, c->cfg.kernel, c->cfg.reference, in->anonymous, kernel_found, c);
 	}
 }
 

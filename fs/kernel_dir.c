@@ -185,7 +185,7 @@ struct workspace *kernel_dir_get(struct instance *in)
 	if (in->kernel_dir && !workspace_lower(in->kernel_dir) && !in->kernel_dir_asks && in->cfg.kernel) {
 		in->kernel_dir_asks = true;
 		workspace_freeze(in->kernel_dir);
-		chosen_find(in->fs->cache, in->cfg.kernel, in->pin, found, instance_hold(in));
+		chosen_find(in->fs->cache, in->cfg.kernel, in->pin, false, found, instance_hold(in));
 	}
 	return in->kernel_dir;
 }

@@ -111,7 +111,7 @@ static void found(void *arg, int err, const struct why *why, struct chosen *ros)
 void begin_ros(struct instance *in, const struct settings *s)
 {
 	work_step_begin(in, WORK_ROS);
-	chosen_find(in->fs->cache, s->ros, s->ros_reference, found, instance_hold(in));
+	chosen_find(in->fs->cache, s->ros, s->ros_reference, true, found, instance_hold(in));
 }
 
 int ros_settle(const struct instance *in, struct settings *s, struct why *why)

@@ -7,7 +7,11 @@
  * A listing may tell what files are like, too. For whoever looks at them next that saves a question each; for find(1),
  * which does not, the kernel makes inodes in vain, which doubles its time (and each is 1 KiB of the kernel's memory).
  * So each question for a file earns some listings that tell it; without questions they are used up.
+ *
+ * Whoever looks a tag up may want nothing but to execute run, so a view is brief at first (cache_brief); the rest is fetched
+ * when anything else of it is asked for.
  */
+#include "cache/kernel.h"
 #include "fs/content.h"
 #include "fs/kernels.h"
 #include "fs/through.h"
@@ -22,6 +26,9 @@
 
 #define TELL	 8 /* listings that tell what files are like, for each question for a file */
 #define TELL_MAX 4096
+
+#define OPEN_EXEC    0x20	 /* the kernel's __FMODE_EXEC: opened by execve */
+#define EXPECTED_MAX (1u << 20) /* bytes of an image that are fetched before they are asked for */
 
 enum { EXTRA_RUN = VIEW_EXTRA, EXTRA_CACHED, EXTRA_END };
 static const char *const extra_names[] = { "run", "cached" };
@@ -160,7 +167,8 @@ static void reply_root(struct fs *fs, fuse_req_t req, struct node n)
 	reply_entry(req, &a);
 }
 
-/* A lookup that waits for a view; or a lookup in a directory that a view lacks, or the opening of one. */
+/* A lookup that waits for a view; or a lookup in a directory that a view lacks, or the opening of one. A brief
+ * view is such a directory, too. */
 struct opening {
 	struct fs *fs;
 	fuse_req_t req; /* NULL: the deadline has answered */
@@ -229,13 +237,15 @@ static void opening_done(void *arg, int err, const struct why *why, struct view 
 	free(o);
 }
 
-static void opening_start(const struct opening *what, bool look)
+typedef void ask_fn(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg);
+
+static void opening_start(const struct opening *what, ask_fn *ask)
 {
 	struct opening *o = xmalloc(sizeof *o);
 	*o = *what;
 	o->came = cache_progress(o->fs->cache);
 	o->deadline = loop_after(o->fs->loop, LOOKUP_DEADLINE_MS, opening_late, o);
-	(look ? cache_look : cache_view)(o->fs->cache, o->name, o->reference, opening_done, o);
+	ask(o->fs->cache, o->name, o->reference, opening_done, o);
 }
 
 void views_lookup_tag(
@@ -248,7 +258,7 @@ void views_lookup_tag(
 	}
 	opening_start(
 		&(struct opening){ .fs = fs, .req = req, .name = xstrdup(name), .reference = xstrdup(reference) },
-		true);
+		cache_brief);
 }
 
 /* Fetches what the view lacks; then goes on with the request. */
@@ -263,7 +273,22 @@ static void enter(struct fs *fs, fuse_req_t req, const struct slot *s, struct no
 			      .dir = dir,
 			      .child = child ? xstrdup(child) : NULL,
 			      .fi = fi ? *fi : (struct fuse_file_info){ 0 } },
-		false);
+		view_is_brief(s->view) ? cache_look : cache_view);
+}
+
+/* What is the same in a brief view as in others. */
+static bool is_in_brief(const char *name)
+{
+	return !strcmp(name, "run") || !strcmp(name, "kernel.conf") || !strcmp(name, "digest") ||
+	       !strcmp(name, "manifest");
+}
+
+/* Must more be fetched before (dir) can tell of (name), or with NULL, of all that is in it? */
+static bool lacks(const struct slot *s, struct node dir, const char *name)
+{
+	if (view_is_brief(s->view))
+		return dir.b || !name || !is_in_brief(name);
+	return view_lacks(s->view, dir.b);
 }
 
 static void slot_free(struct slot *s)
@@ -304,12 +329,13 @@ static void views_lookup(struct fs *fs, fuse_req_t req, struct node dir, const c
 	struct entry e;
 	struct attr a;
 	int err = -ESTALE;
+	if (s && lacks(s, dir, name)) {
+		enter(fs, req, s, dir, name, NULL);
+		return;
+	}
 	if (s && dir.b == 0 && extra_named(name, &n.b)) {
 		extra_attr(fs, n, s->view, &a);
 		err = 0;
-	} else if (s && view_lacks(s->view, dir.b)) {
-		enter(fs, req, s, dir, name, NULL);
-		return;
 	} else if (s) {
 		err = view_lookup(s->view, dir.b, name, &e);
 		if (!err)
@@ -367,6 +393,25 @@ static bool first_open(struct slot *s, uint32_t index)
 	return first;
 }
 
+static void image_came(void *arg, int err, const struct why *why, const void *data, size_t len)
+{
+	(void)arg, (void)err, (void)why, (void)data, (void)len; /* an error is told to who launches it */
+}
+
+/* Somebody executes run: its image will be wanted in a moment, unless he asks for another mode. */
+static void expect_launch(struct view *v)
+{
+	struct kernel_conf conf = { 0 };
+	struct entry e;
+	char text[16384];
+	ssize_t n = view_path(v, "kernel.conf", &e) ? -ENOENT : view_read_now(v, e.index, 0, text, sizeof text);
+	bool good = n >= 0 && kernel_conf_parse(&conf, text, (size_t)n, false, NULL) == 0;
+	if (good && view_path(v, conf.launch[MODE_FULLVM].image, &e) == 0 && e.type == ENTRY_FILE && e.size &&
+		e.size <= EXPECTED_MAX)
+		view_read(v, e.index, 0, e.size, image_came, NULL);
+	kernel_conf_free(&conf);
+}
+
 static void views_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse_file_info *fi)
 {
 	struct slot *s = slot_of(fs, n);
@@ -381,6 +426,8 @@ static void views_open(struct fs *fs, fuse_req_t req, struct node n, struct fuse
 		fi->direct_io = 1;
 	} else {
 		fi->keep_cache = 1;
+		if (n.b == EXTRA_RUN && fi->flags & OPEN_EXEC)
+			expect_launch(s->view);
 		if (n.b < VIEW_EXTRA) {
 			view_hold(s->view, n.b);
 			if (through_open(fs, req, n, s->view, fi))
@@ -433,7 +480,7 @@ static void views_opendir(struct fs *fs, fuse_req_t req, struct node n, struct f
 		reply_err(req, -ESTALE);
 		return;
 	}
-	if (view_lacks(s->view, n.b)) {
+	if (lacks(s, n, NULL)) {
 		enter(fs, req, s, n, NULL, fi);
 		return;
 	}
@@ -444,7 +491,7 @@ static void views_opendir(struct fs *fs, fuse_req_t req, struct node n, struct f
 static void entered(struct opening *o, struct view *whole)
 {
 	struct slot *s = slot_of(o->fs, o->dir);
-	if (s && view_lacks(s->view, o->dir.b)) {
+	if (s && lacks(s, o->dir, o->child)) {
 		view_put(s->view);
 		s->view = whole;
 	} else {

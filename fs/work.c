@@ -160,18 +160,21 @@ static void kernel_found(void *arg, int err, const struct why *why, struct chose
 {
 	struct instance *in = arg;
 
-	if (!err && !in->kernel && !in->work.again)
+	if (!err && (!in->kernel || view_is_brief(in->kernel->view)) && !in->work.again) {
+		chosen_put(in->kernel);
 		in->kernel = chosen_get(k);
+	}
 	chosen_put(k);
 	work_step_done(in, err, why, NULL);
 	instance_release(in);
 }
 
-/* Only after a restart: else config brought it along. The digest of then, so that it is the same kernel. */
+/* After a restart: else config brought it along; or all of one of which there is only what a launch needs. The digest of
+ * then, so that it is the same kernel. */
 static void begin_kernel(struct instance *in)
 {
 	work_step_begin(in, WORK_KERNEL);
-	chosen_find(in->fs->cache, in->cfg.kernel, *in->pin ? in->pin : in->cfg.reference, kernel_found,
+	chosen_find(in->fs->cache, in->cfg.kernel, *in->pin ? in->pin : in->cfg.reference, false, kernel_found,
 		instance_hold(in));
 }
 
@@ -301,6 +304,10 @@ static int images_due(struct instance *in, const struct settings *s, struct why 
 		begin_images(in);
 		return 1;
 	}
+	if (view_is_brief(in->kernel->view)) {
+		begin_kernel(in);
+		return 1;
+	}
 	if (!*s->build)
 		return why_fail(why, -EOPNOTSUPP,
 			"%s cannot be built: its kernel.conf has no build line (give one in config: build = "
@@ -374,6 +381,8 @@ static void work_next(struct instance *in)
 		r = images_due(in, &s, &why);
 		if (r < 0)
 			work_end(in, r, &why);
+		else if (r == 0 && w->publishing && view_is_brief(in->kernel->view))
+			begin_kernel(in);
 		else if (r == 0 && w->publishing)
 			begin_publish(in, &s);
 		else if (r == 0)
