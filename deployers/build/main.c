@@ -442,9 +442,7 @@ static int deploy(const char *dir)
 	monitor_state(&build.mon, "building");
 	if (begin(&build, &why) < 0)
 		fail(&build, &why);
-	int status = monitor_run(&build.mon);
-	plan_free(&build.plan);
-	return status;
+	return monitor_run(&build.mon); /* build stays: of a build that was stopped, sources may still be copied */
 }
 
 static const char usage[] =
