@@ -114,9 +114,12 @@ void terminal_leave(void)
 
 static void on_end(int sig)
 {
+	int saved = errno;
+
 	give_back(true);
 	signal(sig, SIG_DFL);
 	raise(sig); /* blocked until we return */
+	errno = saved;
 }
 
 static void on_stop(int sig);
