@@ -127,6 +127,7 @@ b64url() { tr -d '\n' | base64 -w0 | tr '+/' '-_' | tr -d =; }
 # faulty LAYOUT NAME: tests/registry/faulty.c; fault NAME LINE... replaces its plan, its log is $T/NAME.requests
 faulty() {
 	: >"$T/$2.plan"
+	: >"$T/$2.port" # or what an earlier one of this name wrote is read
 	"$TOOLS/registry/faulty" "$1" "$T/$2.plan" "$T/$2.requests" >"$T/$2.port" &
 	SERVER=$!
 	within "$SLOW" grep -q . "$T/$2.port"
