@@ -34,6 +34,7 @@ struct kernels {
 	struct intern keys; /* "name tag digest" -> number of the view */
 	struct slot *slots; /* by number */
 	uint32_t slot_cap;
+	uint64_t walk_until_ns; /* until then views are looked up whole, monotonic */
 	char *run_text; /* what `run` is: the same for all kernels */
 	size_t run_len;
 };

@@ -9,8 +9,10 @@
  * So each question for a file earns some listings that tell it; without questions they are used up.
  *
  * Whoever looks a tag up may want nothing but to execute run, so a view is brief at first (cache_brief); the rest is fetched
- * when anything else of it is asked for.
+ * when anything else of it is asked for. Where that has just happened, somebody may be walking through all kernels, for whom
+ * two questions one after the other are slower than one: then the next views are whole.
  */
+#include "cache/base/io.h"
 #include "cache/kernel.h"
 #include "fs/content.h"
 #include "fs/kernels.h"
@@ -29,6 +31,7 @@
 
 #define OPEN_EXEC    0x20	 /* the kernel's __FMODE_EXEC: opened by execve */
 #define EXPECTED_MAX (1u << 20) /* bytes of an image that are fetched before they are asked for */
+#define WALK_NS	     UINT64_C(2000000000)
 
 enum { EXTRA_RUN = VIEW_EXTRA, EXTRA_CACHED, EXTRA_END };
 static const char *const extra_names[] = { "run", "cached" };
@@ -258,13 +261,16 @@ void views_lookup_tag(
 	}
 	opening_start(
 		&(struct opening){ .fs = fs, .req = req, .name = xstrdup(name), .reference = xstrdup(reference) },
-		cache_brief);
+		clock_mono_ns() < fs->kernels->walk_until_ns ? cache_look : cache_brief);
 }
 
 /* Fetches what the view lacks; then goes on with the request. */
 static void enter(struct fs *fs, fuse_req_t req, const struct slot *s, struct node dir, const char *child,
 	const struct fuse_file_info *fi)
 {
+	bool brief = view_is_brief(s->view);
+	if (brief)
+		fs->kernels->walk_until_ns = clock_mono_ns() + WALK_NS;
 	opening_start(&(struct opening){ .fs = fs,
 			      .req = req,
 			      .name = xstrdup(view_name(s->view)),
@@ -273,7 +279,7 @@ static void enter(struct fs *fs, fuse_req_t req, const struct slot *s, struct no
 			      .dir = dir,
 			      .child = child ? xstrdup(child) : NULL,
 			      .fi = fi ? *fi : (struct fuse_file_info){ 0 } },
-		view_is_brief(s->view) ? cache_look : cache_view);
+		brief ? cache_look : cache_view);
 }
 
 /* What is the same in a brief view as in others. */
