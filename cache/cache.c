@@ -204,6 +204,7 @@ void cache_close(struct cache *c)
 		pthread_cond_wait(&c->idle, &c->lock);
 	pthread_mutex_unlock(&c->lock);
 	rest_stop(c);
+	walk_stop(c);
 	for (uint32_t i = 0; i < c->place_count; i++)
 		if (registry_is_remote(c->places[i].registry))
 			c->places[i].registry->ops->stop(c->places[i].registry);

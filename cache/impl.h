@@ -33,6 +33,7 @@ struct trust;
 struct names_query; /* who waits for names (query.c) */
 struct rest;	    /* what a brief view lacks, to be fetched */
 struct view_query;  /* who waits for a view */
+struct walk;	    /* somebody who looks at one kernel after the other */
 struct tags;	    /* digests of tags (tags.h) */
 
 struct place {		     /* a registry and what is known of it */
@@ -85,6 +86,7 @@ struct cache {
 	struct search *search;		  /* search.c; NULL: nobody has searched yet */
 	struct failed_view *views_failed; /* for some seconds they fail at once */
 	struct rest *rests;
+	struct walk *walk; /* walk.c; NULL: nobody has walked yet */
 	struct content *contents;
 	struct pack_ref *packs;
 	struct chunk_fetch *batch;  /* to be asked for at the end of this round of the loop */
@@ -201,6 +203,12 @@ void read_ahead(struct view *v, uint32_t first, uint32_t last, bool missed);
 /* Whoever waits for the loop or holds a view holds a reference (c->refs++). */
 void cache_unref(struct cache *c);
 void query_free(struct cache *c); /* what query.c keeps */
+/* A view that nobody has asked for yet. */
+void query_ahead(struct cache *c, const char *name, const char *reference, enum extent extent, cache_view_fn *done,
+	void *arg);
+/* walk.c: somebody asks for a view. */
+void walk_step(struct cache *c, const char *name, const char *reference, enum extent extent);
+void walk_stop(struct cache *c); /* when the cache closes */
 /* rest.c: what a brief view of this digest lacks is fetched in a moment. */
 void rest_later(struct cache *c, const char *name, const struct digest *d);
 void rest_stop(struct cache *c); /* when the cache closes */

@@ -550,19 +550,32 @@ static void ask_view(struct cache *c, const char *name, const char *reference, e
 		resolve(q);
 }
 
+static void ask_and_step(
+	struct cache *c, const char *name, const char *reference, enum extent extent, cache_view_fn *done, void *arg)
+{
+	ask_view(c, name, reference, extent, false, done, arg);
+	walk_step(c, name, reference, extent);
+}
+
 void cache_view(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg)
 {
-	ask_view(c, name, reference, EXTENT_ALL, false, done, arg);
+	ask_and_step(c, name, reference, EXTENT_ALL, done, arg);
 }
 
 void cache_look(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg)
 {
-	ask_view(c, name, reference, EXTENT_LOOK, false, done, arg);
+	ask_and_step(c, name, reference, EXTENT_LOOK, done, arg);
 }
 
 void cache_brief(struct cache *c, const char *name, const char *reference, cache_view_fn *done, void *arg)
 {
-	ask_view(c, name, reference, EXTENT_BRIEF, false, done, arg);
+	ask_and_step(c, name, reference, EXTENT_BRIEF, done, arg);
+}
+
+void query_ahead(struct cache *c, const char *name, const char *reference, enum extent extent, cache_view_fn *done,
+	void *arg)
+{
+	ask_view(c, name, reference, extent, false, done, arg);
 }
 
 void query_check(struct cache *c, const char *name, const char *tag, cache_view_fn *done, void *arg)
