@@ -3,7 +3,8 @@
  * learn.c: what a deploy reads of a kernel, it reads again the next time. Which chunks that were is remembered under the
  * digest, and when they are not here at the next deploy they are asked for all at once, before anybody waits for them.
  *
- * Shape    learned/<64 hex digits>: "DIVLEARN", the number of chunks (32 bits), a bit for each
+ * Shape    learned/<64 hex digits>: "DIVLEAR2", then for each layer of which something was read its blob's digest, the
+ *          number of its chunks (32 bits), and a bit for each. So it does not matter which other layers a view shows.
  */
 #include "cache/base/io.h"
 #include "cache/impl.h"
@@ -14,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC	  "DIVLEARN"
-#define HEAD	  12u
+#define MAGIC	  "DIVLEAR2"
+#define MAGIC_LEN 8u
 #define AT_A_TIME 8u
 
 struct learn {		  /* of a content, while somebody deploys it */
@@ -48,31 +49,62 @@ static int learned_dir(struct cache *c)
 
 struct recall {
 	struct view *view;
-	struct buf file; /* as it was written; empty: nothing was learned */
+	uint8_t *bits; /* a bit a chunk; NULL: nothing was learned */
 	uint32_t next;
 	unsigned under_way;
 };
+
+struct record { /* of the file; bits follow */
+	struct digest blob;
+	uint32_t count;
+};
+
+static uint32_t bits_len(uint32_t count)
+{
+	return count / 8 + 1;
+}
 
 static uint32_t chunks_of(const struct recall *r)
 {
 	return r->view->content->tree->head->chunk_count;
 }
 
+static void take_layer(struct recall *r, const struct record *record, const uint8_t *bits)
+{
+	const struct tree *t = r->view->content->tree;
+	for (uint32_t i = 0; i < t->head->layer_count; i++) {
+		const struct tree_layer *l = &t->layers[i];
+		if (!digest_equal(&l->blob, &record->blob) || l->chunk_count != record->count)
+			continue;
+		for (uint32_t k = 0; k < record->count; k++) {
+			uint32_t at = l->first_chunk + k;
+			r->bits[at / 8] |= (uint8_t)((bits[k / 8] >> (k % 8) & 1) << (at % 8));
+		}
+	}
+}
+
 static void recall_run(void *arg)
 {
 	struct recall *r = arg;
+	const struct tree *t = r->view->content->tree;
 	char name[DIGEST_HEX_LEN + 1];
-	uint32_t count = 0;
+	autobuf struct buf file = { 0 };
+	struct record record;
+	size_t most = MAGIC_LEN + t->head->layer_count * (sizeof(record) + 1) + chunks_of(r) / 8;
 	digest_hex(&r->view->content->digest, name);
 	autoclose int dir = learned_dir(r->view->cache);
-	if (dir < 0 || io_read_file(dir, name, HEAD + chunks_of(r) / 8 + 1, &r->file) < 0)
+	if (dir < 0 || io_read_file(dir, name, most, &file) < 0 || file.len < MAGIC_LEN ||
+		memcmp(file.data, MAGIC, MAGIC_LEN) != 0)
 		return;
-	if (r->file.len >= HEAD)
-		memcpy(&count, r->file.data + 8, sizeof(count));
-	if (r->file.len != HEAD + chunks_of(r) / 8 + 1 || memcmp(r->file.data, MAGIC, 8) != 0 ||
-		count != chunks_of(r))
-		buf_clear(&r->file);
-	for (uint32_t i = 0; r->file.len && i < r->view->content->tree->head->layer_count; i++)
+	r->bits = xcalloc(1, bits_len(chunks_of(r)));
+	for (size_t at = MAGIC_LEN; file.len - at >= sizeof(record);
+		at += sizeof(record) + bits_len(record.count)) {
+		memcpy(&record, file.data + at, sizeof(record));
+		if (file.len - at - sizeof(record) < bits_len(record.count))
+			break;
+		take_layer(r, &record, (const uint8_t *)file.data + at + sizeof(record));
+	}
+	for (uint32_t i = 0; i < t->head->layer_count; i++)
 		pack_attach(r->view->content->packs[i]->pack);
 }
 
@@ -91,10 +123,10 @@ static void recall_more(void *arg)
 {
 	struct recall *r = arg;
 	const struct content *k = r->view->content;
-	for (; r->file.len && r->next < chunks_of(r) && r->under_way < AT_A_TIME; r->next++) {
+	for (; r->bits && r->next < chunks_of(r) && r->under_way < AT_A_TIME; r->next++) {
 		uint32_t number = 0;
 		struct pack *p = content_pack(k, r->next, &number)->pack;
-		bool learned = (uint8_t)r->file.data[HEAD + r->next / 8] >> (r->next % 8) & 1;
+		bool learned = r->bits[r->next / 8] >> (r->next % 8) & 1;
 		if (r->view->cache->closing || !learned || pack_has(p, number))
 			continue;
 		r->under_way++;
@@ -103,7 +135,7 @@ static void recall_more(void *arg)
 	if (r->under_way > 0)
 		return;
 	view_put(r->view);
-	buf_free(&r->file);
+	free(r->bits);
 	free(r);
 }
 
@@ -120,14 +152,12 @@ void view_deploy(struct view *v)
 {
 	struct content *k = v->content;
 	uint32_t count = k->tree->head->chunk_count;
-	if (view_is_brief(v)) /* its chunks have other numbers */
-		return;
 	if (!k->learn) {
-		struct learn *l = xcalloc(1, sizeof(*l) + count / 8 + 1);
+		struct learn *l = xcalloc(1, sizeof(*l) + bits_len(count));
 		l->count = count;
 		k->learn = l;
 	}
-	for (uint32_t i = 0; k->learn->deploys == 0 && i < count / 8 + 1; i++)
+	for (uint32_t i = 0; k->learn->deploys == 0 && i < bits_len(count); i++)
 		atomic_store_explicit(&k->learn->bits[i], 0, memory_order_relaxed);
 	k->learn->deploys++;
 	recall(v);
@@ -161,16 +191,23 @@ static void kept(void *arg)
 	free(p);
 }
 
-/* As they are now; false if none is set. */
-static bool put_bits(struct learn *l, struct buf *out)
+/* What was read of a layer by now, if anything was. */
+static void put_layer(struct learn *learn, const struct tree_layer *l, struct buf *out)
 {
+	struct record record = { l->blob, l->chunk_count };
+	autofree uint8_t *bits = xcalloc(1, bits_len(l->chunk_count));
 	bool any = false;
-	for (uint32_t i = 0; i < l->count / 8 + 1; i++) {
-		uint8_t bits = atomic_load_explicit(&l->bits[i], memory_order_relaxed);
-		buf_append(out, &bits, 1);
-		any |= bits != 0;
+	for (uint32_t k = 0; k < l->chunk_count; k++) {
+		uint32_t at = l->first_chunk + k;
+		uint8_t byte = atomic_load_explicit(&learn->bits[at / 8], memory_order_relaxed);
+		bool is = byte >> (at % 8) & 1;
+		bits[k / 8] |= (uint8_t)(is << (k % 8));
+		any |= is;
 	}
-	return any;
+	if (!any)
+		return;
+	buf_append(out, &record, sizeof(record));
+	buf_append(out, bits, bits_len(l->chunk_count));
 }
 
 void view_deployed(struct view *v, bool ran)
@@ -182,9 +219,11 @@ void view_deployed(struct view *v, bool ran)
 	if (!ran)
 		return;
 	struct keeping *p = xcalloc(1, sizeof(*p));
-	buf_append(&p->file, MAGIC, 8);
-	buf_append(&p->file, &l->count, sizeof(l->count));
-	if (!put_bits(l, &p->file)) {
+	const struct tree *t = v->content->tree;
+	buf_append(&p->file, MAGIC, MAGIC_LEN);
+	for (uint32_t i = 0; i < t->head->layer_count; i++)
+		put_layer(l, &t->layers[i], &p->file);
+	if (p->file.len == MAGIC_LEN) {
 		buf_free(&p->file);
 		free(p);
 		return;

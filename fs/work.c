@@ -25,15 +25,6 @@ static void work_next(struct instance *in);
 
 /* --- the end ----------------------------------------------------------------------------------- */
 
-/* The cache is told, so that it can fetch at once what the last deploy has read. */
-static void deploy_begins(struct instance *in)
-{
-	if (!in->kernel || in->work.deploying)
-		return;
-	in->work.deploying = chosen_get(in->kernel);
-	view_deploy(in->kernel->view);
-}
-
 static void deploy_over(struct instance *in, int err)
 {
 	struct chosen *k = in->work.deploying;
@@ -45,6 +36,24 @@ static void deploy_over(struct instance *in, int err)
 	in->work.deploying = NULL;
 }
 
+static bool same_content(const struct view *a, const struct view *b)
+{
+	return strcmp(view_digest(a), view_digest(b)) == 0 && view_is_brief(a) == view_is_brief(b);
+}
+
+/* The cache is told, so that it can fetch at once what the last deploy has read. To a deploy belongs all that is done with the
+ * kernel until it is launched: images are fetched when config says which. */
+static void deploy_begins(struct instance *in)
+{
+	const struct chosen *k = in->work.deploying;
+
+	if (k && same_content(k->view, in->kernel->view))
+		return;
+	deploy_over(in, -ECANCELED);
+	in->work.deploying = chosen_get(in->kernel);
+	view_deploy(in->kernel->view);
+}
+
 static void work_end(struct instance *in, int err, const struct why *why)
 {
 	struct work *w = &in->work;
@@ -52,7 +61,8 @@ static void work_end(struct instance *in, int err, const struct why *why)
 
 	timer_cancel(w->deadline);
 	w->deadline = NULL;
-	deploy_over(in, err);
+	if (launch && !err)
+		deploy_over(in, 0);
 	chosen_put(w->ros);
 	w->ros = NULL;
 	w->active = w->launch = w->force = w->fill = w->again = w->cancelled = w->probed = false;
@@ -367,6 +377,7 @@ static void work_next(struct instance *in)
 		begin_kernel(in);
 		return;
 	}
+	deploy_begins(in);
 	r = config_settle(&in->cfg, &in->kernel->conf, w->mode, &s, &why);
 	if (r) {
 		work_end(in, r, &why);
@@ -477,10 +488,9 @@ void work_deploy(struct instance *in, const char *mode, fuse_req_t req, size_t s
 	in->work.launch = true;
 	in->work.mode = m;
 	pending_add(in, PENDING_DEPLOY, 0, req, size);
-	if (pending_any(in, PENDING_DEPLOY)) {
-		deploy_begins(in);
+	if (pending_any(in, PENDING_DEPLOY))
 		work_start(in);
-	} else if (!in->work.active) /* interrupted before it began */
+	else if (!in->work.active) /* interrupted before it began */
 		in->work.launch = false;
 }
 

@@ -51,6 +51,8 @@ is "all of it is listed" "$(ls "$M/kernels/hello/1.0" | tr '\n' ' ')" "README.md
 again ""
 is "it runs" "$("$run" 2>/dev/null </dev/null)" "hello, world"
 wait_for "README.md is fetched" grep -q " $readme " "$T/a.requests"
+has_lesson() { ls "$T"/cache/learned/*; }
+wait_for "what was read is learned" has_lesson
 has_tree() { ls "$T"/cache/trees/*-v1; }
 wait_for "and the table of the sources" has_tree
 stop_server "$server"

@@ -86,16 +86,15 @@ static void learns(void **state)
 	rig_close(&r);
 }
 
-static void ignores_garbage(void **state)
+static void ignores(const char *lesson_text, size_t len)
 {
-	(void)state;
 	struct rig r;
 	struct view *v;
 	char digest[DIGEST_TEXT_LEN + 1];
 	make_kernel("k", "sort", 1);
 	publish_to("k", "layout", NULL, digest);
 	autofree char *path = xasprintf("cache/learned/%s", digest + 7);
-	put_bytes(path, "DIVLEARN\xff\xff\xff\xff garbage", 20);
+	put_bytes(path, lesson_text, len);
 	rig_open(&r, "cache", "layout");
 	here_of(&r, "sort", &v);
 	view_deploy(v);
@@ -103,6 +102,16 @@ static void ignores_garbage(void **state)
 	view_deployed(v, true);
 	view_put(v);
 	rig_close(&r);
+}
+
+static void ignores_garbage(void **state)
+{
+	(void)state;
+	static const char record[] = "DIVLEAR2"
+				     "a digest that is no layer's ....\xff\xff\xff\xff so many chunks";
+	ignores("garbage", 7);
+	ignores(record, 30);
+	ignores(record, sizeof(record));
 }
 
 RUN("cache_learn", tmp_test(learns), tmp_test(ignores_garbage))
