@@ -31,11 +31,17 @@
 #define TREE_BONUS_NS (INT64_C(86400) * 1000000000)
 #define HALF_WRITTEN  60 /* seconds after which a temporary file has no writer any more */
 
+struct sum {
+	_Atomic uint64_t used;
+	_Atomic uint64_t taken; /* all that was stored, ever: only differences say something */
+};
+
 struct room {
 	int dirfd;
 	uint64_t quota;
-	_Atomic uint64_t *used; /* shared; or (alone), where that cannot be */
-	_Atomic uint64_t alone, files;
+	struct sum *sum; /* shared; or (alone), where that cannot be */
+	struct sum alone;
+	_Atomic uint64_t files;
 	_Atomic uint64_t counted_at, stuck_until; /* monotonic */
 	pthread_mutex_t lock;			  /* who counts and evicts */
 	pthread_mutex_t packs_lock;		  /* guards the list */
@@ -205,6 +211,7 @@ static void join_pairs(struct count *k)
 
 static void count_all(struct room *r, struct count *k)
 {
+	uint64_t before = r->sum->taken;
 	*k = (struct count){ 0 };
 	pthread_mutex_lock(&r->packs_lock);
 	for (struct pack *p = r->packs; p; p = *pack_next(p))
@@ -216,7 +223,8 @@ static void count_all(struct room *r, struct count *k)
 	count_dir(k, r->dirfd, "learned", PARTS);
 	count_dir(k, r->dirfd, ".", PARTS);
 	join_pairs(k);
-	*r->used = k->bytes;
+	k->bytes += r->sum->taken - before; /* by others, meanwhile: we may have missed it */
+	r->sum->used = k->bytes;
 	r->files = k->files;
 	r->counted_at = clock_mono_ns();
 }
@@ -244,7 +252,13 @@ static int evict_pack(struct room *r, int dir, const struct item *it)
 		return -EBUSY;
 	if (fd >= 0)
 		unlinkat(dir, have, 0); /* first: what is not marked is not there */
-	return unlinkat(dir, name, 0) < 0 ? -errno : 0;
+	autoclose int guard = openat(dir, have, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (guard < 0 ? errno == EEXIST : flock(guard, LOCK_EX | LOCK_NB) < 0)
+		return -EBUSY; /* somebody has opened it just now, and begins with marks of his own */
+	int err = unlinkat(dir, name, 0) < 0 ? -errno : 0;
+	if (guard >= 0)
+		unlinkat(dir, have, 0);
+	return err;
 }
 
 static int evict_tree(int dir, const struct item *it)
@@ -295,8 +309,8 @@ static uint64_t evict(struct room *r, struct count *k, uint64_t bytes)
 		if (dir[part] >= 0)
 			close(dir[part]);
 	pins_free(pins);
-	uint64_t was = *r->used; /* which another process may have counted anew meanwhile */
-	while (!atomic_compare_exchange_weak(r->used, &was, was - (gone < was ? gone : was)))
+	uint64_t was = r->sum->used; /* which another process may have counted anew meanwhile */
+	while (!atomic_compare_exchange_weak(&r->sum->used, &was, was - (gone < was ? gone : was)))
 		;
 	if (files)
 		log_info("cache: %llu files, %llu KiB, that were used longest ago are gone to make room",
@@ -320,7 +334,13 @@ static int fit(struct room *r, uint64_t bytes)
 	if (k.bytes + bytes > r->quota)
 		evict(r, &k, k.bytes + bytes + reserve - r->quota);
 	free(k.list);
-	return *r->used + bytes <= r->quota ? 0 : -ENOSPC;
+	return r->sum->used + bytes <= r->quota ? 0 : -ENOSPC;
+}
+
+static void add(struct room *r, uint64_t bytes)
+{
+	r->sum->used += bytes;
+	r->sum->taken += bytes;
 }
 
 int room_take(struct room *r, uint64_t bytes)
@@ -329,28 +349,28 @@ int room_take(struct room *r, uint64_t bytes)
 		return 0;
 	uint64_t now = clock_mono_ns();
 	bytes = (bytes + 4095) / 4096 * 4096;
-	if (*r->used + bytes <= r->quota && now - r->counted_at < COUNT_NS) {
-		*r->used += bytes;
+	if (r->sum->used + bytes <= r->quota && now - r->counted_at < COUNT_NS) {
+		add(r, bytes);
 		return 0;
 	}
 	if (now < r->stuck_until)
 		return -ENOSPC;
 	int err = 0;
 	pthread_mutex_lock(&r->lock);
-	if (*r->used + bytes > r->quota || clock_mono_ns() - r->counted_at >= COUNT_NS)
+	if (r->sum->used + bytes > r->quota || clock_mono_ns() - r->counted_at >= COUNT_NS)
 		err = fit(r, bytes);
 	pthread_mutex_unlock(&r->lock);
 	if (err)
 		r->stuck_until = clock_mono_ns() + STUCK_NS;
 	else
-		*r->used += bytes;
+		add(r, bytes);
 	return err;
 }
 
 void room_note(struct room *r, uint64_t bytes)
 {
 	if (r)
-		*r->used += (bytes + 4095) / 4096 * 4096;
+		add(r, (bytes + 4095) / 4096 * 4096);
 }
 
 int room_make(struct room *r, uint64_t bytes)
@@ -427,7 +447,7 @@ void room_sync(struct room *r)
 
 void room_usage(const struct room *r, struct room_usage *out)
 {
-	*out = (struct room_usage){ *r->used, r->quota, r->files };
+	*out = (struct room_usage){ r->sum->used, r->quota, r->files };
 }
 
 /* --- open and close --------------------------------------------------------------------------- */
@@ -441,21 +461,21 @@ static uint64_t default_quota(int dirfd)
 }
 
 /* Its block is there before it is mapped: a full disk is an error, not a signal. */
-static _Atomic uint64_t *share_sum(int dirfd)
+static struct sum *share_sum(int dirfd)
 {
 	autoclose int fd = openat(dirfd, "sum", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	void *at = MAP_FAILED;
-	if (fd >= 0 && posix_fallocate(fd, 0, sizeof(uint64_t)) == 0)
-		at = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (fd >= 0 && posix_fallocate(fd, 0, sizeof(struct sum)) == 0)
+		at = mmap(NULL, sizeof(struct sum), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	return at == MAP_FAILED ? NULL : at;
 }
 
 struct room *room_open(int dirfd, uint64_t quota)
 {
 	struct room *r = xcalloc(1, sizeof(*r));
-	r->used = share_sum(dirfd);
-	if (!r->used)
-		r->used = &r->alone;
+	r->sum = share_sum(dirfd);
+	if (!r->sum)
+		r->sum = &r->alone;
 	r->dirfd = dirfd;
 	r->quota = quota ? quota : default_quota(dirfd);
 	pthread_mutex_init(&r->lock, NULL);
@@ -472,7 +492,7 @@ void room_close(struct room *r)
 	pthread_mutex_destroy(&r->lock);
 	pthread_mutex_destroy(&r->packs_lock);
 	pthread_mutex_destroy(&r->written_lock);
-	if (r->used != &r->alone)
-		munmap(r->used, sizeof(*r->used));
+	if (r->sum != &r->alone)
+		munmap(r->sum, sizeof(*r->sum));
 	free(r);
 }
