@@ -21,7 +21,7 @@ head -c 900 "$T/good.tar" >"$T/short.tar"
 head -c 5000 /dev/urandom >"$T/noise.tar"
 
 export FAKE_TAR=$T/good.tar
-mount_registry -o "qemu=$TOOLS/deploy/fakevm"
+mount_registry -o "qemu=$T/fakevm"
 cd "$M" || exit 1
 modes_known() { ! grep -q "unknown" modes; }
 wait_for "modes are known" modes_known
@@ -98,7 +98,7 @@ ok "deploy with an archive again" put splitVM run/x/deploy
 cd / && unmount_registry
 for a in dots absolute through short noise; do
 	export FAKE_TAR=$T/$a.tar
-	mount_registry -o "qemu=$TOOLS/deploy/fakevm"
+	mount_registry -o "qemu=$T/fakevm"
 	cd "$M" || exit 1
 	start tar
 	put splitVM run/x/deploy >/dev/null 2>&1
@@ -110,7 +110,7 @@ for a in dots absolute through short noise; do
 done
 is "nothing has escaped" "$(find "$T" /escaped /tmp/escaped -name escaped 2>/dev/null)" ""
 
-mount_registry -o "qemu=$TOOLS/deploy/fakevm"
+mount_registry -o "qemu=$T/fakevm"
 cd "$M" || exit 1
 console_says() { says x "$1"; }
 start run

@@ -9,7 +9,7 @@
 publish_fake
 
 begin() {
-	mount_registry -o "qemu=$TOOLS/deploy/fakevm"
+	mount_registry -o "qemu=$T/fakevm"
 	instance x 'kernel = fake' 'ros = linux' 'memory = 64M'
 	cd "$M/run/x" || exit 1
 }
