@@ -115,9 +115,9 @@ static void begin(struct walk *w, struct names *names, uint32_t at)
 
 static void ask_next(struct walk *w, enum extent extent)
 {
-	uint32_t end = w->last + 1 + w->window, count = names_count(w->names);
+	uint32_t to = w->last + 1 + w->window, count = names_count(w->names);
 	w->until = w->until > w->last ? w->until : w->last + 1;
-	for (; w->until < end && w->until < count && w->under_way < MAX_WINDOW; w->until++) {
+	for (; w->until < to && w->until < count && w->under_way < MAX_WINDOW; w->until++) {
 		const struct name *n = names_at(w->names, w->until);
 		if (!is_remote(w->cache, n))
 			continue;
