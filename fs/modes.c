@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 
 #define PROBE_MAX_BYTES 8192
 #define PROBE_MS	30000
+#define PROBE_END_MS	5000 /* from SIGTERM to SIGKILL: it removes what it made */
 
 static const struct {
 	const char *program; /* NULL: not in this version */
@@ -355,13 +357,25 @@ struct modes *modes_new(struct fs *fs)
 	return m;
 }
 
+/* Waits for its end: it has a directory and a machine to remove. */
+static void probe_cut_short(struct probe *p)
+{
+	int fd = p->child ? watch_pidfd(p->child) : -1;
+	struct pollfd ended = { .fd = fd, .events = POLLIN };
+
+	if (fd < 0)
+		return;
+	syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
+	if (poll(&ended, 1, PROBE_END_MS) == 0)
+		syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+}
+
 void modes_free(struct modes *m)
 {
 	for (int i = 0; m && i < MODE_COUNT; i++) {
 		struct probe *p = &m->probes[i];
 
-		if (p->child && !p->ended)
-			syscall(SYS_pidfd_send_signal, watch_pidfd(p->child), SIGKILL, NULL, 0);
+		probe_cut_short(p);
 		if (p->out)
 			close(p->fd);
 		watch_remove(p->out);

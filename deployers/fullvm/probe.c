@@ -17,7 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +32,7 @@ struct trial {
 	struct chan *chan;
 	struct timer *limit;
 	const char *dir;
+	sigset_t ends; /* the signals that end it early */
 	bool works;
 	char state[16], how[16], status[8], error[WHY_MAX];
 };
@@ -139,6 +142,15 @@ static void on_time(void *arg)
 	loop_stop(t->loop);
 }
 
+/* Whoever asked wants to know no more; the signal is obeyed when nothing is left behind. */
+static void on_signal(void *arg, uint32_t events)
+{
+	struct trial *t = arg;
+
+	(void)events;
+	loop_stop(t->loop);
+}
+
 static int enter_dir(void *arg)
 {
 	const struct trial *t = arg;
@@ -170,6 +182,8 @@ static void talk(struct trial *t, int fd)
 	struct deploy_hello h = { .rev = DEPLOY_REV, .pid = (uint32_t)getpid() };
 
 	t->loop = loop_new();
+	autoclose int signals = signalfd(-1, &t->ends, SFD_CLOEXEC | SFD_NONBLOCK);
+	struct watch *early = loop_watch(t->loop, signals, EPOLLIN, on_signal, t);
 	t->chan = chan_new(t->loop, fd, on_frame, on_closed, t);
 	chan_send(t->chan, FRAME_HELLO, 0, 0, &h, sizeof(h));
 	chan_send(t->chan, FRAME_END, DEPLOY_STDIN, 0, NULL, 0);
@@ -177,6 +191,7 @@ static void talk(struct trial *t, int fd)
 	t->limit = loop_after(t->loop, BOOT_LIMIT_MS, on_time, t);
 	loop_run(t->loop);
 	timer_cancel(t->limit);
+	watch_remove(early);
 	chan_free(t->chan);
 	loop_free(t->loop);
 }
@@ -218,19 +233,38 @@ static int launch(struct trial *t, const char *qemu, const char *kernel, struct 
 	return 0;
 }
 
-static int kvm_boots(const char *qemu, const char *kernel, struct why *why)
+/* The signals that end a program wait as long as there is something to be removed. */
+static int launch_within(struct trial *t, const char *qemu, const char *image, struct why *why)
 {
 	const char *tmp = getenv("TMPDIR");
 	autofree char *dir = xasprintf("%s/diverfs-probe-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
+	sigset_t before;
+	int err;
+
+	sigemptyset(&t->ends);
+	sigaddset(&t->ends, SIGHUP);
+	sigaddset(&t->ends, SIGINT);
+	sigaddset(&t->ends, SIGTERM);
+	sigprocmask(SIG_BLOCK, &t->ends, &before);
+	t->dir = dir;
+	if (!mkdtemp(dir)) {
+		err = why_fail_errno(why, -errno, "kvm is not used: cannot make %s for the probe", dir);
+	} else {
+		err = launch(t, qemu, image, why);
+		io_remove_tree(AT_FDCWD, dir);
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return err;
+}
+
+static int kvm_boots(const char *qemu, const char *kernel, struct why *why)
+{
 	autofree char *image = realpath(kernel, NULL);
-	struct trial t = { .dir = dir };
+	struct trial t = { 0 };
 
 	if (!image)
 		return why_fail_errno(why, -errno, "kvm is not used: the probe kernel %s", kernel);
-	if (!mkdtemp(dir))
-		return why_fail_errno(why, -errno, "kvm is not used: cannot make %s for the probe", dir);
-	int err = launch(&t, qemu, image, why);
-	io_remove_tree(AT_FDCWD, dir);
+	int err = launch_within(&t, qemu, image, why);
 	if (err < 0 || t.works)
 		return err;
 	t.error[strcspn(t.error, "\n")] = 0;

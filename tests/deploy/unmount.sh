@@ -40,3 +40,19 @@ fusermount3 -u "$M"
 mount_registry
 is "mounted again at once: the state is true" "$(cat "$M/run/u/state")" exited
 wait_for "and no machine runs" no_process "qemu-system|diverfs-fullvm"
+ok "unmounts" fusermount3 -u "$M"
+wait_for "the daemon ends" no_process "bin/diverfs .*$M"
+
+# while it is being found out what the machine can do: with a QEMU that never ends
+printf '#!/bin/sh\ncase $1 in --version) exec qemu-system-x86_64 --version;; esac\nexec sleep 1000\n' >"$T/qemu"
+chmod 755 "$T/qemu"
+mkdir "$T/tmp"
+if [ -w /dev/kvm ]; then
+	TMPDIR="$T/tmp" mount_registry -o "qemu=$T/qemu"
+	wait_for "a small kernel is booted" eval '[ -n "$(processes "^sleep 1000")" ]'
+	ok "unmounts meanwhile" fusermount3 -u "$M"
+	wait_for "the daemon ends" no_process "bin/diverfs .*$M"
+	is "and nothing is left of the probe" "$(processes "diverfs-fullvm|^sleep 1000")$(ls -A "$T/tmp")" ""
+else
+	skip "unmounts while a small kernel is booted" "no /dev/kvm"
+fi
